@@ -1,0 +1,74 @@
+"""Memory in Redis that LangChain agents can trust."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from langchain_redis_memory._version import __version__
+
+if TYPE_CHECKING:
+    from langchain_redis_memory.errors import (
+        ConfigurationError,
+        CorruptedDataError,
+        MemoryClosedError,
+        RedisMemoryError,
+        StorageRejected,
+        StorageUnavailable,
+        TurnNotSavedError,
+        UnstorableMessageError,
+    )
+    from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.memory import RedisMemory
+    from langchain_redis_memory.offline_model import OfflineChatModel
+    from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.storage.retry import RetryPolicy
+    from langchain_redis_memory.window import Window
+
+__all__ = [
+    "ConfigurationError",
+    "CorruptedDataError",
+    "MemoryClosedError",
+    "OfflineChatModel",
+    "RedisChatMessageHistory",
+    "RedisMemory",
+    "RedisMemoryError",
+    "RetryPolicy",
+    "RunnableWithRedisHistory",
+    "StorageRejected",
+    "StorageUnavailable",
+    "TurnNotSavedError",
+    "UnstorableMessageError",
+    "Window",
+    "__version__",
+]
+
+# A name is loaded when it is first used: some of them take LangChain's heavier parts along.
+_HOMES = {
+    "ConfigurationError": "errors",
+    "CorruptedDataError": "errors",
+    "MemoryClosedError": "errors",
+    "OfflineChatModel": "offline_model",
+    "RedisChatMessageHistory": "history",
+    "RedisMemory": "memory",
+    "RedisMemoryError": "errors",
+    "RetryPolicy": "storage.retry",
+    "RunnableWithRedisHistory": "runnable",
+    "StorageRejected": "errors",
+    "StorageUnavailable": "errors",
+    "TurnNotSavedError": "errors",
+    "UnstorableMessageError": "errors",
+    "Window": "window",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,244 @@
+"""The messages of one session: read a window of them, append a turn, count, clear.
+
+What is sent and how the answer is read are the functions at the end of this file, which do no
+I/O; `Conversation` sends them. All of a turn's commands are on one key, so they are atomic on a
+cluster too; the index of a user's sessions is another key, touched in the same trip.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.utils.uuid import uuid7
+
+from langchain_redis_memory import scripts
+from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.limits import Limits
+from langchain_redis_memory.storage.codec import decode_message, encode_messages, message_id
+from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
+from langchain_redis_memory.window import Window, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from langchain_core.messages import BaseMessage
+
+    from langchain_redis_memory.storage.connection import Connection
+
+_TOKEN = re.compile("[0-9a-f]{32}")
+
+# How many elements other writers may add between an append and its repeat: seconds, at most.
+_APPENDED_MEANWHILE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEntry:
+    """Where a session stands in the index of its user: the index's key, and the id in it."""
+
+    key: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one read gave."""
+
+    messages: list[BaseMessage]
+    """The window, oldest first."""
+    ids: frozenset[str] = field(default_factory=frozenset)
+    """The ids of all stored messages, within the window or not; empty unless asked for."""
+
+
+def new_token() -> str:
+    """Make the token of an append: a UUID of version 7, in hex."""
+    return uuid7().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The messages of one session.
+
+    Args:
+        connection: Where they are.
+        key: The key of their list.
+        limits: Time to live, window and size.
+        entry: Where the session stands in its user's index; None if nowhere.
+    """
+
+    connection: Connection = field(repr=False)
+    key: str
+    limits: Limits = field(default_factory=Limits)
+    entry: SessionEntry | None = None
+
+    def read(self, *, with_ids: bool = False) -> Reading:
+        """Give the window, and put off the expiry; one round trip.
+
+        Args:
+            with_ids: Give the ids of all stored messages too, for which all are fetched.
+
+        Raises:
+            CorruptedDataError: An element that the window needs is no message.
+        """
+        return self.connection.run(self._read(with_ids=with_ids))
+
+    async def aread(self, *, with_ids: bool = False) -> Reading:
+        """See `read`."""
+        return await self.connection.arun(self._read(with_ids=with_ids))
+
+    def append(
+        self, messages: Sequence[BaseMessage], token: str | None = None, *, repeat: bool = False
+    ) -> bool:
+        """Store messages after the others, all or none, exactly once; one round trip.
+
+        Args:
+            messages: What to store, oldest first.
+            token: What the append is known by; see `new_token`.
+            repeat: Whether the token is that of an earlier append of the same messages whose
+                outcome is unknown. What that one stored is not stored again.
+
+        Returns:
+            Whether they were stored by this call, and not before.
+
+        Raises:
+            UnstorableMessageError: JSON cannot hold one of them; none is stored.
+        """
+        if not messages:
+            return False
+        return self.connection.run(self._append(messages, token, repeat=repeat))
+
+    async def aappend(
+        self, messages: Sequence[BaseMessage], token: str | None = None, *, repeat: bool = False
+    ) -> bool:
+        """See `append`."""
+        if not messages:
+            return False
+        return await self.connection.arun(self._append(messages, token, repeat=repeat))
+
+    def count(self) -> int:
+        """Tell how many messages are stored."""
+        return self.connection.run(count(self.key))
+
+    async def acount(self) -> int:
+        """See `count`."""
+        return await self.connection.arun(count(self.key))
+
+    def time_to_live(self) -> float | None:
+        """Tell the seconds until the conversation expires; None if it does not, or is not there."""
+        return self.connection.run(time_to_live(self.key))
+
+    async def atime_to_live(self) -> float | None:
+        """See `time_to_live`."""
+        return await self.connection.arun(time_to_live(self.key))
+
+    def clear(self) -> None:
+        """Remove all messages, and the session from its user's index."""
+        self.connection.run(clear(self.key, self.entry))
+
+    async def aclear(self) -> None:
+        """See `clear`."""
+        await self.connection.arun(clear(self.key, self.entry))
+
+    def _read(self, *, with_ids: bool) -> Operation[Reading]:
+        return read(self.key, self.limits, self.entry, with_ids=with_ids)
+
+    def _append(
+        self, messages: Sequence[BaseMessage], token: str | None, *, repeat: bool
+    ) -> Operation[bool]:
+        return append(self.key, messages, self.limits, self.entry, token=token, repeat=repeat)
+
+
+def read(
+    key: str, limits: Limits, entry: SessionEntry | None = None, *, with_ids: bool = False
+) -> Operation[Reading]:
+    """Fetch the window, put off the expiry of the list and of the index."""
+    window = limits.reading
+    fetch: Command | ScriptCall
+    if window is None or with_ids:
+        fetch = ("LRANGE", key, 0, -1)
+        result = partial(_read_all, key=key, window=window, with_ids=with_ids)
+    else:
+        fetch = scripts.READ_WINDOW.on(key, window.reach)
+        result = partial(_read_window, key=key, window=window)
+    commands: list[Command | ScriptCall] = [fetch]
+    if limits.ttl_ms:
+        commands.append(("PEXPIRE", key, limits.ttl_ms))
+        if entry is not None:
+            commands.append(scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms))
+    return Operation("reading a conversation", tuple(commands), result, key)
+
+
+def append(
+    key: str,
+    messages: Sequence[BaseMessage],
+    limits: Limits,
+    entry: SessionEntry | None = None,
+    *,
+    token: str | None = None,
+    repeat: bool = False,
+) -> Operation[bool]:
+    """Append unless the token is there already, trim, set the expiry, touch the index."""
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise ConfigurationError("token must be one that a TurnNotSavedError holds")
+    elements = encode_messages(messages, token or new_token())
+    # Within one operation a repeat follows the original closely, whoever else appends meanwhile;
+    # a caller may come back at any time.
+    depth = 0 if repeat else len(elements) + _APPENDED_MEANWHILE
+    commands: list[Command | ScriptCall] = [
+        scripts.APPEND.on(
+            key,
+            depth,
+            limits.max_messages or 0,
+            int(limits.keeps_system),
+            limits.ttl_ms,
+            *elements,
+        )
+    ]
+    if entry is not None:
+        commands.append(scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms))
+    return Operation("saving a turn", tuple(commands), lambda replies: replies[0] == 1, key)
+
+
+def count(key: str) -> Operation[int]:
+    """Count the stored messages."""
+    return Operation("counting messages", (("LLEN", key),), lambda replies: int(replies[0]), key)
+
+
+def time_to_live(key: str) -> Operation[float | None]:
+    """Ask for the time to live, in seconds."""
+    return Operation("asking for the time to live", (("PTTL", key),), _seconds, key)
+
+
+def clear(key: str, entry: SessionEntry | None = None) -> Operation[None]:
+    """Remove the list, and the session from the index."""
+    commands: list[Command | ScriptCall] = [("UNLINK", key)]
+    if entry is not None:
+        commands.append(("ZREM", entry.key, entry.member))
+    return Operation("clearing a conversation", tuple(commands), lambda _: None, key)
+
+
+def _seconds(replies: Sequence[Any]) -> float | None:
+    return replies[0] / 1000 if replies[0] >= 0 else None
+
+
+def _read_all(
+    replies: Sequence[Any], *, key: str, window: Window | None, with_ids: bool
+) -> Reading:
+    elements: list[bytes] = replies[0]
+    ids = frozenset(filter(None, map(message_id, elements))) if with_ids else frozenset()
+    if window is None:
+        return Reading(list(_decoded(elements, key))[::-1], ids)
+    first = decode_message(elements[-1], key, len(elements) - 1) if elements else None
+    return Reading(select(_decoded(elements, key), window, first), ids)
+
+
+def _read_window(replies: Sequence[Any], *, key: str, window: Window) -> Reading:
+    length, first, elements = replies[0]
+    oldest = decode_message(first, key, length - 1) if first else None
+    return Reading(select(_decoded(elements, key), window, oldest, whole=len(elements) == length))
+
+
+def _decoded(elements: Iterable[bytes], key: str) -> Iterable[BaseMessage]:
+    return (decode_message(element, key, i) for i, element in enumerate(elements))

@@ -1,0 +1,117 @@
+"""What can go wrong, as one tree.
+
+::
+
+    RedisMemoryError
+    ├── ConfigurationError       a wrong id, option or URL; also a ValueError
+    ├── UnstorableMessageError   a message that JSON cannot hold; also a ValueError
+    ├── StorageUnavailable       no server, no answer in time, a failover that does not end
+    ├── StorageRejected          the server said no: password, permission, memory, wrong type
+    ├── CorruptedDataError       an element in Redis that is no message
+    ├── TurnNotSavedError        the agent answered, and the turn could not be stored
+    └── MemoryClosedError        used after close()
+
+No message of an error holds a password, a URL with one, or the text of a message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.messages import BaseMessage
+
+
+class RedisMemoryError(Exception):
+    """The root of every error that this package raises by itself."""
+
+
+class ConfigurationError(RedisMemoryError, ValueError):
+    """An id, an option or a URL that cannot be used; nothing was sent to Redis."""
+
+
+class UnstorableMessageError(RedisMemoryError, ValueError):
+    """A message that JSON cannot hold exactly; nothing of its batch was written.
+
+    Attributes:
+        field: Where the value stands, such as ``messages[2].artifact['rows'][0]``.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} cannot be stored: {reason}")
+        self.field = field
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.reason)
+
+
+class StorageUnavailable(RedisMemoryError):  # noqa: N818 - the name says the state, as in redis-py
+    """Redis could not be reached, or gave no usable answer before the deadline."""
+
+
+class StorageRejected(RedisMemoryError):  # noqa: N818 - the counterpart of StorageUnavailable
+    """Redis answered, and refused; trying again would not help."""
+
+
+class CorruptedDataError(RedisMemoryError):
+    """An element of a conversation that cannot be read as a message.
+
+    Attributes:
+        key: The Redis key of the conversation.
+        position: The element's index in the Redis list, as ``LINDEX`` takes it (0 is the newest).
+    """
+
+    def __init__(self, key: str, position: int, reason: str) -> None:
+        super().__init__(
+            f"element {position} of {key!r} is not a stored message ({reason}); look at it with "
+            f"LINDEX {key!r} {position}, then repair it with LSET or clear the conversation"
+        )
+        self.key = key
+        self.position = position
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.position, self.reason)
+
+
+class TurnNotSavedError(RedisMemoryError):
+    """The agent has answered, but the turn could not be stored; nothing of it is lost.
+
+    The write may have reached Redis before its acknowledgement was lost. ``token`` makes it safe
+    to store the turn once more: ``history.add_messages(error.messages, token=error.token)``
+    adds nothing if it is there already.
+
+    Attributes:
+        reply: What the runnable returned; for a stream, its pieces joined.
+        messages: The messages of the turn that were to be stored, oldest first.
+        token: The append's token, or `None` when the turn could not even be put into messages.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        reply: Any = None,
+        messages: Sequence[BaseMessage] = (),
+        token: str | None = None,
+    ) -> None:
+        super().__init__(
+            f"the turn was answered but not saved: {reason}. The reply is in `.reply`, what was "
+            "to be stored in `.messages`"
+        )
+        self.reason = reason
+        self.reply = reply
+        self.messages = list(messages)
+        self.token = token
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.reply, self.messages, self.token)
+
+
+class MemoryClosedError(RedisMemoryError):
+    """The memory was used after ``close()`` or ``aclose()``."""
+
+    def __init__(self) -> None:
+        super().__init__("this memory is closed; make a new one")

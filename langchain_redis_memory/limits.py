@@ -1,0 +1,72 @@
+"""How long a conversation lives, how much of it is read, and how much is kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.window import Window, check_count
+
+SEVEN_DAYS = 7 * 24 * 3600
+
+_LONGEST_TTL = 100 * 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a conversation.
+
+    Args:
+        ttl: Seconds after the last read or write until it expires; None for never.
+        window: What a read gives: a number of messages or a `Window`; None for all.
+        max_messages: How many messages are kept, in whole turns (the newest turn always); None
+            for all. A system message at the start is kept unless the window says otherwise.
+
+    Raises:
+        ConfigurationError: One of them cannot be used.
+    """
+
+    ttl: float | None = SEVEN_DAYS
+    window: Window | int | None = None
+    max_messages: int | None = None
+
+    def __post_init__(self) -> None:
+        ttl: object = self.ttl
+        if ttl is not None and (
+            isinstance(ttl, bool)
+            or not isinstance(ttl, int | float)
+            or not math.isfinite(ttl)
+            or not 0.001 <= ttl <= _LONGEST_TTL  # noqa: PLR2004 - Redis counts milliseconds
+        ):
+            raise ConfigurationError(
+                f"ttl must be a positive number of seconds (100 years at most), or None for "
+                f"never, not {ttl!r:.80}"
+            )
+        check_count("max_messages", self.max_messages)
+        if not isinstance(self.window, Window):
+            check_count("window", self.window)
+
+    @property
+    def ttl_ms(self) -> int:
+        """The time to live in milliseconds, with 0 for never."""
+        return 0 if self.ttl is None else int(self.ttl * 1000)
+
+    @property
+    def reading(self) -> Window | None:
+        """The window as a `Window`."""
+        return Window(messages=self.window) if isinstance(self.window, int) else self.window
+
+    @property
+    def keeps_system(self) -> bool:
+        """Whether a leading system message outlives the messages that follow it."""
+        return self.reading is None or self.reading.keep_system
+
+    def changed(self, changes: dict[str, Any]) -> Limits:
+        """Give these limits with some changed, refusing names that are none of them."""
+        for name in changes:
+            if name not in self.__dataclass_fields__:
+                known = ", ".join(self.__dataclass_fields__)
+                raise ConfigurationError(f"there is no limit {name!r}; there are {known}")
+        return replace(self, **changes) if changes else self

@@ -1,0 +1,326 @@
+"""`RedisMemory`: owns a connection, and hands out everything that uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.limits import SEVEN_DAYS, Limits
+from langchain_redis_memory.storage.connection import Connection
+from langchain_redis_memory.storage.keys import Keys, encode_id
+from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.storage.retry import RetryPolicy
+from langchain_redis_memory.storage.servers import EmbeddedUrl, GivenClients, UrlServer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    import redis
+    import redis.asyncio
+    from langchain_core.runnables import Runnable
+    from langchain_core.runnables.utils import ConfigurableFieldSpec
+
+    from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.storage.servers import Server
+    from langchain_redis_memory.window import Window
+
+DEFAULT_USER = "default"
+"""The user of a session for which none was named."""
+
+
+class RedisMemory:
+    """Memory of conversations in Redis.
+
+    Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as
+    they are and never closed. Nothing connects before it is used. One memory serves any number of
+    threads and event loops; close it with `close`, `aclose`, ``with`` or ``async with``.
+
+    Args:
+        client: A `redis.Redis`, for synchronous use.
+        async_client: A `redis.asyncio.Redis`, for use on the event loop that it belongs to.
+        namespace: What every key starts with, so that tenants and environments can share a
+            server.
+        ttl: Seconds after its last read or write until a conversation expires; seven days unless
+            said otherwise, None for never.
+        window: What a read of a conversation gives: so many messages, or a `Window`; None for
+            all.
+        max_messages: How many messages of a conversation are kept; None for all.
+        retry: How long to go on trying while Redis is away.
+
+    Raises:
+        ConfigurationError: An option cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: redis.Redis | None = None,
+        async_client: redis.asyncio.Redis | None = None,
+        namespace: str = "agent",
+        ttl: float | None = SEVEN_DAYS,
+        window: Window | int | None = None,
+        max_messages: int | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._set_up(
+            GivenClients(client, async_client),
+            retry or RetryPolicy(),
+            Keys(namespace),
+            Limits(ttl=ttl, window=window, max_messages=max_messages),
+        )
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        namespace: str = "agent",
+        ttl: float | None = SEVEN_DAYS,
+        window: Window | int | None = None,
+        max_messages: int | None = None,
+        retry: RetryPolicy | None = None,
+        **redis_options: Any,
+    ) -> Self:
+        """Make a memory on the server that a URL names.
+
+        Args:
+            url: ``redis://user:password@host:6379/0``, ``rediss://...`` for TLS, or
+                ``unix:///path/to/socket``.
+            namespace: See `RedisMemory`, as for the options that follow.
+            ttl: See `RedisMemory`.
+            window: See `RedisMemory`.
+            max_messages: See `RedisMemory`.
+            retry: See `RedisMemory`.
+            redis_options: What redis-py's connections and pools take, such as
+                ``max_connections=20`` or ``ssl_ca_certs="ca.pem"``.
+
+        Raises:
+            ConfigurationError: The URL or an option cannot be used.
+        """
+        policy = retry or RetryPolicy()
+        limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
+        return cls._on(UrlServer(url, policy, redis_options), policy, Keys(namespace), limits)
+
+    @classmethod
+    def embedded(
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        namespace: str = "agent",
+        ttl: float | None = SEVEN_DAYS,
+        window: Window | int | None = None,
+        max_messages: int | None = None,
+        retry: RetryPolicy | None = None,
+        **redis_options: Any,
+    ) -> Self:
+        """Make a memory on a server of its own, which keeps its data in a directory.
+
+        Needs the extra ``embedded``. The server starts when it is first used. Processes that open
+        the same directory share it; it stops when the last of them has left.
+
+        Args:
+            directory: Where the data is; made if it is not there.
+            namespace: See `RedisMemory`, as for the options that follow.
+            ttl: See `RedisMemory`.
+            window: See `RedisMemory`.
+            max_messages: See `RedisMemory`.
+            retry: See `RedisMemory`.
+            redis_options: See `from_url`.
+
+        Raises:
+            ConfigurationError: The directory or an option cannot be used.
+        """
+        from langchain_redis_memory.storage.embedded import EmbeddedServer  # noqa: PLC0415 - only its users load it
+
+        policy = retry or RetryPolicy()
+        limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
+        server = EmbeddedUrl(EmbeddedServer(directory), policy, redis_options)
+        return cls._on(server, policy, Keys(namespace), limits)
+
+    @classmethod
+    def _on(cls, server: Server, policy: RetryPolicy, keys: Keys, limits: Limits) -> Self:
+        memory = cls.__new__(cls)
+        memory._set_up(server, policy, keys, limits)  # noqa: SLF001 - a second constructor
+        return memory
+
+    def _set_up(self, server: Server, policy: RetryPolicy, keys: Keys, limits: Limits) -> None:
+        self._connection = Connection(server, policy)
+        self._keys = keys
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r}, namespace={self._keys.namespace!r})"
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without a password."""
+        return self._connection.server.address
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests went to the server so far; one may hold several commands."""
+        return self._connection.trips.count
+
+    def history(
+        self, agent: str, user: str, session: str, **limits: Any
+    ) -> RedisChatMessageHistory:
+        """Give the messages of a session, as LangChain's chat message history.
+
+        Args:
+            agent: Which agent; any non-empty string, as for the ids that follow.
+            user: Whose conversation it is.
+            session: Which of the user's conversations.
+            limits: ``ttl``, ``window`` and ``max_messages``, where they differ from the memory's.
+
+        Raises:
+            ConfigurationError: An id or a limit cannot be used.
+        """
+        from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415 - loads langchain-community
+
+        return RedisChatMessageHistory.of(
+            self.conversation(agent, user, session, **limits), session
+        )
+
+    def conversation(self, agent: str, user: str, session: str, **limits: Any) -> Conversation:
+        """Give the messages of a session, without LangChain's deprecated classes; see `history`."""
+        return Conversation(
+            self._connection,
+            self._keys.session(agent, user, session),
+            self._limits_with(limits),
+            SessionEntry(self._keys.sessions(agent, user), encode_id(session, "session_id")),
+        )
+
+    def history_factory(self, agent: str, **limits: Any) -> Callable[..., RedisChatMessageHistory]:
+        """Give the ``get_session_history`` of an agent.
+
+        For LangChain's own `RunnableWithMessageHistory`, with `history_config` as its
+        ``history_factory_config``.
+
+        Args:
+            agent: Which agent.
+            limits: See `history`.
+
+        Raises:
+            ConfigurationError: The agent or a limit cannot be used.
+        """
+        encode_id(agent, "agent")
+        self._limits_with(limits)
+
+        def get_session_history(
+            session_id: str, user_id: str = DEFAULT_USER
+        ) -> RedisChatMessageHistory:
+            return self.history(agent, user_id, session_id, **limits)
+
+        return get_session_history
+
+    @property
+    def history_config(self) -> list[ConfigurableFieldSpec]:
+        """The ids that a config names: ``session_id``, and ``user_id`` with its default."""
+        from langchain_redis_memory.runnable import history_config  # noqa: PLC0415 - loads langchain_core.runnables
+
+        return history_config()
+
+    def with_history(
+        self,
+        runnable: Runnable[Any, Any] | Callable[..., Any],
+        *,
+        agent: str,
+        input_messages_key: str | None = None,
+        output_messages_key: str | None = None,
+        history_messages_key: str | None = None,
+        on_save_error: Literal["raise", "log"] = "raise",
+        on_interrupted: Literal["keep", "discard"] = "keep",
+        keep_failed_input: bool = False,
+        **limits: Any,
+    ) -> RunnableWithRedisHistory:
+        """Wrap a runnable so that it remembers each session.
+
+        The wrapped runnable is called with
+        ``config={"configurable": {"session_id": ..., "user_id": ...}}``; the user is "default"
+        if none is named. A turn is one read and one write.
+
+        Args:
+            runnable: What answers: it takes messages, or a dict, and gives a message, messages, a
+                string, or a dict with one of these.
+            agent: Which agent the sessions belong to.
+            input_messages_key: Where the new messages stand in a dict input.
+            output_messages_key: Where the reply stands in a dict output.
+            history_messages_key: Where the runnable takes the earlier messages, apart from the
+                new ones.
+            on_save_error: Whether a turn that could not be stored raises `TurnNotSavedError` or
+                is logged.
+            on_interrupted: Whether a stream that its reader abandons leaves the user's message
+                and the part of the reply that was sent, or nothing.
+            keep_failed_input: Whether the user's message is stored when the runnable fails.
+            limits: See `history`.
+
+        Raises:
+            ConfigurationError: The agent or an option cannot be used.
+        """
+        from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
+        from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
+
+        return RunnableWithRedisHistory(
+            runnable,
+            self.history_factory(agent, **limits),
+            input_messages_key=input_messages_key,
+            output_messages_key=output_messages_key,
+            history_messages_key=history_messages_key,
+            policy=Policy(on_save_error, on_interrupted, keep_failed_input),
+        )
+
+    def ping(self) -> bool:
+        """Ask whether the server answers.
+
+        Raises:
+            StorageUnavailable: It does not, within the deadline.
+            StorageRejected: It refuses us.
+        """
+        return self._connection.run(_PING)
+
+    async def aping(self) -> bool:
+        """See `ping`."""
+        return await self._connection.arun(_PING)
+
+    def close(self) -> None:
+        """Close what was opened for threads; what event loops use is closed as they end."""
+        self._connection.close()
+
+    async def aclose(self) -> None:
+        """Close what was opened, for the running event loop and for threads."""
+        await self._connection.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _limits_with(self, changes: dict[str, Any]) -> Limits:
+        return self._limits.changed(changes)
+
+
+def _answered(replies: Sequence[Any]) -> bool:
+    return replies[0] in (True, b"PONG", "PONG")
+
+
+_PING: Operation[bool] = Operation("asking for an answer", (("PING",),), _answered)

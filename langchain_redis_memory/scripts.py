@@ -1,0 +1,119 @@
+"""The Lua that runs in Redis, where reading and writing must be one step.
+
+Each script touches one key, so that it runs on a cluster, and uses core commands of Redis 6.2.
+"""
+
+from __future__ import annotations
+
+from langchain_redis_memory.storage.operation import Script
+
+# How elements begin is `storage.codec`'s and langchain-community's: {"append": "…", "type": "…",
+# or {"type": "…". The rule for a turn is the one of `window`.
+_TURNS = """
+local function kind_of(element)
+  return string.match(element, '^{"type": ?"(%a+)"')
+      or string.match(element, '^{"append": ?"%x+", ?"type": ?"(%a+)"')
+end
+local function by_user(element)
+  local kind = kind_of(element)
+  if kind == 'human' or kind == 'HumanMessageChunk' then return true end
+  return (kind == 'chat' or kind == 'ChatMessageChunk')
+     and (string.find(element, '"role": ?"user"') or string.find(element, '"role": ?"human"'))
+end
+local function opens_turn(element, before)
+  return by_user(element) and not (before and by_user(before))
+end
+"""
+
+APPEND = Script(
+    _TURNS
+    + """
+-- Arguments: how deep to look for a repeat (0: everywhere), messages to keep (0: all), whether a
+-- leading system message is kept, time to live in ms (0: for ever), elements from the oldest on.
+local key, depth, keep = KEYS[1], ARGV[1], tonumber(ARGV[2])
+if redis.call('LPOS', key, ARGV[5], 'MAXLEN', depth) then return 0 end
+for from = 5, #ARGV, 1000 do
+  redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
+end
+
+local function at(index) return redis.call('LINDEX', key, index) end
+local function oldest_to_keep(length, room)
+  local older = at(room)
+  for index = room - 1, 0, -1 do
+    local element = at(index)
+    if opens_turn(element, older) then return index end
+    older = element
+  end
+  for index = room, length - 1 do   -- the newest turn alone is larger: it is kept whole
+    if opens_turn(at(index), at(index + 1)) then return index end
+  end
+  local index = room - 1            -- no user speaks here: cut anywhere but before a result
+  while index > 0 and string.find(kind_of(at(index)) or '', '^[tT]ool') do index = index - 1 end
+  return index
+end
+
+local length = redis.call('LLEN', key)
+if keep > 0 and length > keep then
+  local first = at(-1)
+  local pinned = ARGV[3] == '1' and string.find(kind_of(first) or '', '^[sS]ystem')
+  local last = oldest_to_keep(length, pinned and math.max(keep - 1, 1) or keep)
+  redis.call('LTRIM', key, 0, last)
+  if pinned and last < length - 1 then redis.call('RPUSH', key, first) end
+end
+
+local ttl = tonumber(ARGV[4])
+if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
+return 1
+"""
+)
+
+READ_WINDOW = Script(
+    _TURNS
+    + """
+-- Argument: how many messages. Returns the length of the list, its oldest element and at least so
+-- many of the newest elements as hold the beginning of a turn and what stands before it.
+local key, reach = KEYS[1], tonumber(ARGV[1])
+local found = redis.call('LRANGE', key, 0, reach)
+local length = redis.call('LLEN', key)
+local function has_turn(from)
+  for i = from, #found - 1 do
+    if opens_turn(found[i], found[i + 1]) then return true end
+  end
+  return false
+end
+local from = 1
+while #found < length and not has_turn(from) do
+  from = #found
+  for _, element in ipairs(redis.call('LRANGE', key, #found, #found + reach)) do
+    found[#found + 1] = element
+  end
+end
+return {length, redis.call('LINDEX', key, -1), found}
+"""
+)
+
+TOUCH_INDEX = Script(
+    """
+-- Arguments: session, time to live in ms (0: for ever). The index lives as long as the session
+-- that lives longest.
+local key, ttl = KEYS[1], tonumber(ARGV[2])
+local left = redis.call('PTTL', key)
+local now = redis.call('TIME')
+redis.call('ZADD', key, now[1] * 1000 + math.floor(now[2] / 1000), ARGV[1])
+if ttl == 0 then
+  redis.call('PERSIST', key)
+elseif left == -2 or (left >= 0 and left < ttl) then
+  redis.call('PEXPIRE', key, ttl)
+end
+return 1
+"""
+)
+
+EXTEND_INDEX = Script(
+    """
+-- Argument: time to live in ms. As EXPIRE with GT, which came with Redis 7.0.
+local left, ttl = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
+if left >= 0 and left < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
+return 1
+"""
+)

@@ -1,0 +1,1 @@
+"""How a request reaches Redis. Nothing in here knows of agents or messages of theirs."""

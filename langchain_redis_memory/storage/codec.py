@@ -1,0 +1,179 @@
+"""Messages to bytes and back, exactly.
+
+An element is what `langchain_core.messages.message_to_dict` gives, with one key of ours in front::
+
+    {"append":"0199f0c27d4e7c3a8a5f...","type":"human","data":{"content":"Hi",...}}
+
+``append`` is the token of the append that stored it: a UUID of version 7, so that it also tells
+when (RFC 9562 section 5.7). langchain-community reads ``type`` and ``data`` and passes over the
+rest, and its elements, which have no token, are read here.
+
+orjson is fast but inexact at the edges: it writes NaN as null, refuses integers over 64 bits and
+lone surrogates, and reads large integers as floats. What it holds exactly is written by it,
+without spaces; the rest is written and read by the standard library. So an element that starts
+with `_COMPACT` is known to be exact in orjson, and no other is read with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+    messages_from_dict,
+)
+
+from langchain_redis_memory.errors import CorruptedDataError, UnstorableMessageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_DEPTH = 200
+"""Levels of nesting in a message. orjson writes 254; what is written must be readable again."""
+
+_COMPACT = b'{"append":"'
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SPLIT_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
+_INT64, _UINT64 = -(2**63), 2**64
+_MAX_BITS = 13_000  # Python itself neither prints nor parses more than 4,300 digits
+
+_ANY = "give it as strings, numbers, lists and dicts"
+_REMEDIES: dict[type, str] = {bytes: "give it as text, such as base64", tuple: "give it as a list"}
+
+_STORABLE = (
+    *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
+    *(SystemMessageChunk, ToolMessage, ToolMessageChunk, ChatMessage, ChatMessageChunk),
+    *(FunctionMessage, FunctionMessageChunk, RemoveMessage),
+)
+
+
+def encode_messages(messages: Sequence[BaseMessage], token: str) -> list[bytes]:
+    """Encode messages as elements of a list, in their order.
+
+    Raises:
+        UnstorableMessageError: One of them does not come back from JSON equal; the error names
+            the field. None is to be stored then.
+    """
+    return [_encode(message, f"messages[{i}]", token) for i, message in enumerate(messages)]
+
+
+def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
+    """Decode one element of the list at `key`; `position` is its index there.
+
+    Raises:
+        CorruptedDataError: It is not a message.
+    """
+    try:
+        return messages_from_dict([_load(element)])[0]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # The cause may quote the stored text, so only its kind is told and it is not chained.
+        raise CorruptedDataError(key, position, type(error).__name__) from None
+
+
+def message_id(element: bytes) -> str | None:
+    """Read a stored message's id without building the message; None when it has none."""
+    try:
+        found = _load(element)["data"].get("id")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # whoever reads the messages themselves reports the damage
+    return found if isinstance(found, str) else None
+
+
+def stored_at(token: str) -> datetime:
+    """Tell when an append was begun, from its token: an aware datetime in UTC."""
+    return datetime.fromtimestamp((UUID(token).int >> 80) / 1000, UTC)
+
+
+def _load(element: bytes) -> Any:
+    return (orjson.loads if element.startswith(_COMPACT) else json.loads)(element)
+
+
+def _encode(message: BaseMessage, path: str, token: str) -> bytes:
+    if type(message) not in _STORABLE:
+        kind = type(message).__name__
+        raise UnstorableMessageError(
+            path, f"a {kind} would come back as another class; use a message of langchain_core"
+        )
+    # The fields as they are: model_dump would turn an object inside them into a dict unasked.
+    data = {**message.__dict__, **(message.__pydantic_extra__ or {})}
+    try:
+        exact = False not in [_fits(value, name, 1) for name, value in data.items()]
+    except _Unstorable as found:
+        raise UnstorableMessageError(f"{path}.{found.where}", found.reason) from None
+    return _dump({"append": token, "type": message.type, "data": data}, exact=exact)
+
+
+def _dump(stored: dict[str, Any], *, exact: bool) -> bytes:
+    if exact:
+        try:
+            return orjson.dumps(stored)
+        except TypeError:  # such as a subclass of float, which only the standard library writes
+            pass
+    return json.dumps(stored).encode()
+
+
+class _Unstorable(Exception):  # noqa: N818 - never leaves this file
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+
+
+def _fits(value: Any, where: str, depth: int) -> bool:
+    """Tell whether orjson holds the value exactly; raise if JSON does not hold it at all."""
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, str):
+        return value.isascii() or _fits_text(value, where)
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_BITS:
+            raise _Unstorable(where, "it is an integer of more than 4,000 digits")
+        return _INT64 <= value < _UINT64
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if depth > MAX_DEPTH:
+        raise _Unstorable(f"{where:.200}...", f"it is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, list):
+        return False not in [
+            _fits(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)
+        ]
+    if isinstance(value, dict):
+        return False not in [_fits_entry(key, item, where, depth) for key, item in value.items()]
+    raise _Unstorable(
+        where, f"JSON has no {type(value).__name__}; {_REMEDIES.get(type(value), _ANY)}"
+    )
+
+
+def _fits_entry(key: Any, value: Any, where: str, depth: int) -> bool:
+    if not isinstance(key, str):
+        raise _Unstorable(where, f"it has a key of type {type(key).__name__}; keys must be strings")
+    inside = f"{where}[{key!r:.40}]"
+    value_fits = _fits(value, inside, depth + 1)  # also when the key does not: it may raise
+    return (key.isascii() or _fits_text(key, inside)) and value_fits
+
+
+def _fits_text(text: str, where: str) -> bool:
+    if not _SURROGATE.search(text):
+        return True
+    if _SPLIT_PAIR.search(text):
+        # JSON writes both halves as it writes the character that they make, and reads that one.
+        raise _Unstorable(where, "it has the two halves of a surrogate pair as separate characters")
+    return False

@@ -1,0 +1,209 @@
+"""The only place that sends commands, and the table of what redis-py's errors mean."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis import exceptions as redis_errors
+from redis.client import NEVER_DECODE
+
+from langchain_redis_memory.errors import RedisMemoryError, StorageRejected, StorageUnavailable
+from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import redis
+    import redis.asyncio
+
+T = TypeVar("T")
+
+# A client that was passed in may decode replies; ours are bytes for the codec to read.
+_RAW: dict[str, Any] = {NEVER_DECODE: []}
+
+
+class RoundTrips:
+    """Counts the requests that were sent, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def add(self) -> None:
+        """Count one request, which may hold several commands."""
+        with self._lock:
+            self.count += 1
+
+
+class Executor:
+    """Sends operations through a redis-py client, one attempt each."""
+
+    def __init__(self, client: redis.Redis, address: str, trips: RoundTrips) -> None:
+        self.client = client
+        self._address = address
+        self._trips = trips
+
+    def attempt(self, operation: Operation[T]) -> T:
+        """Send the operation once and read its result.
+
+        Raises:
+            StorageUnavailable: It may succeed when tried again; it may have been applied.
+            StorageRejected: The server refused it.
+        """
+        try:
+            replies = self._send(_by_digest(operation))
+            if missing := _unknown_scripts(replies):
+                again = self._send([_in_full(operation, i) for i in missing])
+                _replace(replies, missing, again)
+        except (*_ERRORS, OSError) as error:
+            raise translate(error, operation, self._address) from error
+        return operation.read(_checked(replies, operation, self._address))
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        self._trips.add()
+        with self.client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command, **_RAW)  # type: ignore[no-untyped-call]  # in redis-py
+            return pipeline.execute(raise_on_error=False)
+
+
+class AsyncExecutor:
+    """The same for a `redis.asyncio` client, on the event loop that the client belongs to."""
+
+    def __init__(self, client: redis.asyncio.Redis, address: str, trips: RoundTrips) -> None:
+        self.client = client
+        self._address = address
+        self._trips = trips
+
+    async def attempt(self, operation: Operation[T]) -> T:
+        """See `Executor.attempt`."""
+        try:
+            replies = await self._send(_by_digest(operation))
+            if missing := _unknown_scripts(replies):
+                again = await self._send([_in_full(operation, i) for i in missing])
+                _replace(replies, missing, again)
+        except (*_ERRORS, OSError) as error:
+            raise translate(error, operation, self._address) from error
+        return operation.read(_checked(replies, operation, self._address))
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        self._trips.add()
+        async with self.client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command, **_RAW)
+            return await pipeline.execute(raise_on_error=False)
+
+
+_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException)
+
+
+def _by_digest(operation: Operation[Any]) -> list[Command]:
+    return [
+        _as_bytes(command.by_digest() if isinstance(command, ScriptCall) else command)
+        for command in operation.commands
+    ]
+
+
+def _in_full(operation: Operation[Any], position: int) -> Command:
+    command = operation.commands[position]
+    return _as_bytes(command.in_full() if isinstance(command, ScriptCall) else command)
+
+
+def _as_bytes(command: Command) -> Command:
+    # A client that was passed in may be set to another encoding.
+    name, *arguments = command
+    return (name, *(part.encode() if isinstance(part, str) else part for part in arguments))
+
+
+def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
+    return [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]
+
+
+def _replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) -> None:
+    for position, reply in zip(positions, later, strict=True):
+        replies[position] = reply
+
+
+def _checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise translate(reply, operation, address) from reply
+    return replies
+
+
+# What a server says, by the first word of its reply: https://redis.io/docs/latest/develop/reference/
+# protocol-spec/#simple-errors. Servers before 7.0 quote it inside "Error running script".
+_CODE = re.compile(
+    r"\b(WRONGPASS|NOAUTH|NOPERM|WRONGTYPE|OOM|MISCONF|LOADING|READONLY|MASTERDOWN|TRYAGAIN"
+    r"|CLUSTERDOWN|NOREPLICAS|BUSY)\b"
+)
+_AUTH = "the server refused the user name or password; check them in the URL or the settings"
+_PERMISSION = (
+    "this Redis user lacks a permission ({text}); docs/architecture.md lists the commands to allow"
+)
+_FULL = "the server's memory is full; raise its maxmemory or remove data"
+_REJECTED: dict[str, str] = {
+    "WRONGPASS": _AUTH,
+    "NOAUTH": _AUTH,
+    "NOPERM": _PERMISSION,
+    "OOM": _FULL,
+    "WRONGTYPE": (
+        "the key {key!r} holds another type of data; look at it with TYPE, then remove it with "
+        "UNLINK if it is not needed, or use another id or namespace"
+    ),
+    "MISCONF": "the server cannot persist its data and takes no writes; look at its log and disk",
+}
+_REJECTED_CLASSES: dict[type[Exception], str] = {
+    redis_errors.AuthenticationError: _AUTH,
+    redis_errors.AuthenticationWrongNumberOfArgsError: _AUTH,
+    redis_errors.AuthorizationError: _PERMISSION,
+    redis_errors.NoPermissionError: _PERMISSION,
+    redis_errors.OutOfMemoryError: _FULL,
+}
+_AWAY_CLASSES = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.ClusterError,
+    redis_errors.TryAgainError,
+    redis_errors.RedisClusterException,
+    OSError,
+)
+
+
+def translate(error: Exception, operation: Operation[Any], address: str) -> RedisMemoryError:
+    """Make our error of redis-py's: what happened, where, and what to do."""
+    _forget_arguments(error)
+    text = " ".join(str(error).split())
+    what = f"{operation.name} on Redis at {address} failed"
+    if _is_untrusted(error):
+        return StorageRejected(
+            f"{what}: the server's certificate was refused ({text}); check ssl_ca_certs, the "
+            "host name and the certificate's dates"
+        )
+    for kind, advice in _REJECTED_CLASSES.items():
+        if isinstance(error, kind):
+            return StorageRejected(f"{what}: {advice.format(text=text)}")
+    code = found[0] if (found := _CODE.search(text)) else ""
+    if code in _REJECTED:
+        return StorageRejected(f"{what}: {_REJECTED[code].format(text=text, key=operation.key)}")
+    if code or isinstance(error, _AWAY_CLASSES):
+        return StorageUnavailable(f"{what}: {text or type(error).__name__}")
+    return StorageRejected(f"{what}: {text or type(error).__name__}")
+
+
+def _forget_arguments(error: Exception) -> None:
+    # "unknown command 'X', with args beginning with: ..." quotes what was sent: message texts.
+    if error.args and isinstance(error.args[0], str):
+        error.args = (error.args[0].partition(", with args beginning with")[0], *error.args[1:])
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,68 @@
+"""What is asked of Redis, as values: a request can be built and tested without a server."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+Argument = bytes | str | int | float
+Command = tuple[Argument, ...]
+"""A command's name and arguments, as they go over the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, named by the SHA-1 digest under which Redis caches it (see `EVALSHA`)."""
+
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # SHA-1 names a script in the protocol of Redis; it protects nothing.
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False)
+        object.__setattr__(self, "sha", digest.hexdigest())
+
+    def on(self, key: str, *arguments: Argument) -> ScriptCall:
+        """Call the script on its one key: a cluster runs no script across slots."""
+        return ScriptCall(self, key, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """A script with its key and arguments, which may be sent by digest or in full."""
+
+    script: Script
+    key: str
+    arguments: tuple[Argument, ...]
+
+    def by_digest(self) -> Command:
+        """Give the short form, which a server that has the script cached understands."""
+        return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
+
+    def in_full(self) -> Command:
+        """Give the form that any server understands, and that makes it cache the script."""
+        return ("EVAL", self.script.source, 1, self.key, *self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """Commands for one round trip, and how to read what comes back.
+
+    Args:
+        name: What the operation does, for logs and errors: ``"append"``.
+        commands: What is sent, in order, in one pipeline. Sending all of it again must do no
+            harm: whoever sends it may do so when a connection broke.
+        read: Makes the result of the replies, one a command, with strings as bytes.
+        key: The key it is about, for errors.
+    """
+
+    name: str
+    commands: tuple[Command | ScriptCall, ...]
+    read: Callable[[Sequence[Any]], T]
+    key: str = ""

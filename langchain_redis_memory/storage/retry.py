@@ -1,0 +1,147 @@
+"""Which errors are tried again, how often and how long: the one owner of retries.
+
+redis-py has retries of its own in several places, whose products multiply: the clients that we
+build have them off. What can be cured by waiting reaches this module as `StorageUnavailable`
+(see the table in `executor`), and nothing else is tried again. Operations may be repeated without
+harm, so a write whose answer was lost is repeated too.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tenacity
+
+from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("langchain_redis_memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long an operation goes on trying while Redis is away.
+
+    The pause before attempt n + 1 is ``initial * 2 ** (n - 1)`` seconds, at most ``maximum``, and
+    up to ``initial`` more by chance, so that clients that failed together do not come back
+    together.
+
+    Args:
+        attempts: How often an operation is tried at most, the first time included.
+        initial: The first pause, in seconds.
+        maximum: The longest pause, in seconds.
+        deadline: Seconds for the whole operation: attempts, pauses and time-outs together.
+
+    Raises:
+        ConfigurationError: One of them is no positive number.
+    """
+
+    attempts: int = 10
+    initial: float = 0.05
+    maximum: float = 1.0
+    deadline: float = 10.0
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ConfigurationError(
+                    f"RetryPolicy({option.name}=...) must be a positive number, not {value!r:.80}"
+                )
+
+    @property
+    def attempt_timeout(self) -> float:
+        """Seconds that one wait for the server may take: connecting, or a reply.
+
+        An attempt has two such waits, and one more must fit when an attempt fails late.
+        """
+        return self.deadline / 4
+
+    def is_last(self, *, attempt: int, elapsed: float, pause: float) -> bool:
+        """Tell whether attempt number `attempt`, which failed, was the last one.
+
+        Args:
+            attempt: The number of attempts made.
+            elapsed: Seconds since the operation began.
+            pause: Seconds until the next attempt would begin.
+        """
+        # An attempt that cannot end before the deadline is not begun.
+        latest = self.deadline - 2 * self.attempt_timeout
+        return attempt >= self.attempts or elapsed + pause > latest
+
+
+def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
+    """Call `attempt` until it succeeds or the policy says that it was the last."""
+    began = time.monotonic()
+    try:
+        return attempt()
+    except StorageUnavailable as error:
+        first = _Outcomes(error)
+
+    def again() -> T:
+        first.take()
+        return attempt()
+
+    return tenacity.Retrying(**_schedule(policy, began))(again)
+
+
+async def acall(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Await `attempt` until it succeeds or the policy says that it was the last."""
+    began = time.monotonic()
+    try:
+        return await attempt()
+    except StorageUnavailable as error:
+        first = _Outcomes(error)
+
+    async def again() -> T:
+        first.take()
+        return await attempt()
+
+    return await tenacity.AsyncRetrying(**_schedule(policy, began))(again)
+
+
+class _Outcomes:
+    """The outcome of the first attempt, which was made before tenacity was asked.
+
+    Setting up tenacity costs a tenth of a whole round trip; only what failed once pays it.
+    """
+
+    def __init__(self, error: StorageUnavailable) -> None:
+        self._error: StorageUnavailable | None = error
+
+    def take(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def _schedule(policy: RetryPolicy, began: float) -> dict[str, Any]:
+    def stop(state: tenacity.RetryCallState) -> bool:
+        return policy.is_last(
+            attempt=state.attempt_number,
+            elapsed=time.monotonic() - began,
+            pause=state.upcoming_sleep,
+        )
+
+    return {
+        "retry": tenacity.retry_if_exception_type(StorageUnavailable),
+        "wait": tenacity.wait_exponential(multiplier=policy.initial, max=policy.maximum)
+        + tenacity.wait_random(0, policy.initial),
+        "stop": stop,
+        "before_sleep": _log,
+        "reraise": True,
+    }
+
+
+def _log(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _logger.info(
+        "attempt %d failed, next in %.2f s: %s", state.attempt_number, state.upcoming_sleep, error
+    )

@@ -1,0 +1,155 @@
+"""Which of the newest messages a read gives: whole turns, never a tool result without its call.
+
+A turn begins at a user's message that no other user's message directly precedes, and goes on to
+the next such message. Chat models refuse a conversation that begins inside one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from langchain_core.messages import (
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_redis_memory.errors import ConfigurationError
+
+TokenCounter = Callable[[list[BaseMessage]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The newest whole turns that fit into a number of messages or tokens.
+
+    The newest turn is given even when it alone is larger: an agent that has forgotten what it was
+    just told helps nobody.
+
+    Args:
+        messages: At most so many messages.
+        tokens: At most so many tokens, as `counter` counts them, turn by turn.
+        counter: Counts the tokens of some messages:
+            `langchain_core.messages.utils.count_tokens_approximately`, or a model's
+            ``get_num_tokens_from_messages``.
+        keep_system: Give a system message at the very start of the conversation too, ahead of
+            the window and counted in it.
+
+    Raises:
+        ConfigurationError: There is no limit, one that is not a positive whole number, or one in
+            tokens without a counter.
+    """
+
+    messages: int | None = None
+    tokens: int | None = None
+    counter: TokenCounter | None = None
+    keep_system: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("window", self.messages)
+        check_count("the window's tokens", self.tokens)
+        if self.messages is None and self.tokens is None:
+            raise ConfigurationError("a Window needs a limit: messages=..., or tokens=...")
+        if self.tokens is not None and not callable(self.counter):
+            raise ConfigurationError(
+                "a Window in tokens needs counter=..., such as "
+                "langchain_core.messages.utils.count_tokens_approximately"
+            )
+
+    @property
+    def reach(self) -> int:
+        """How many messages to fetch at most; a message has at least one token."""
+        return min(limit for limit in (self.messages, self.tokens) if limit is not None)
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is neither None nor a positive whole number."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"{name} must be a whole number of at least 1, or None, not {value!r:.80}"
+        )
+
+
+def opens_turn(message: BaseMessage) -> bool:
+    """Tell whether the message is one of the user's."""
+    if isinstance(message, ChatMessage):
+        return message.role in {"user", "human"}
+    return isinstance(message, HumanMessage)
+
+
+def select(
+    newest_first: Iterable[BaseMessage],
+    window: Window,
+    first: BaseMessage | None = None,
+    *,
+    whole: bool = True,
+) -> list[BaseMessage]:
+    """Give the messages of the window, oldest first.
+
+    Args:
+        newest_first: The newest messages, from the newest on; only as many are taken as needed.
+        window: What may be given.
+        first: The very first message of the conversation, when it is known.
+        whole: Whether `newest_first` goes back to that first message.
+    """
+    system: list[BaseMessage] = (
+        [first] if window.keep_system and isinstance(first, SystemMessage) else []
+    )
+    room = _Room(window, system)
+    turns: list[list[BaseMessage]] = []
+    turn: list[BaseMessage] = []  # newest first, like `turns`
+    for message in newest_first:
+        if turn and opens_turn(turn[-1]) and not opens_turn(message):
+            if not room.takes(turn) and turns:
+                return system + _in_order(turns)
+            turns.append(turn)
+            turn = []
+        turn.append(message)
+    if whole and system:
+        turn.pop()  # the first message itself, which stands in front in any case
+    if whole and turn and (room.takes(turn) or (not turns and opens_turn(turn[-1]))):
+        turns.append(turn)
+    if not turns:
+        turns.append(_tail(turn, window))
+    return system + _in_order(turns)
+
+
+class _Room:
+    """What the window still holds; a turn that was taken is counted, whether it fitted or not."""
+
+    def __init__(self, window: Window, system: list[BaseMessage]) -> None:
+        self._window = window
+        self._messages = window.messages
+        self._tokens = window.tokens
+        self.takes(system)
+
+    def takes(self, newest_first: list[BaseMessage]) -> bool:
+        """Count these messages and tell whether they fitted."""
+        if self._messages is not None:
+            self._messages -= len(newest_first)
+        if self._tokens is not None and self._window.counter is not None and newest_first:
+            self._tokens -= self._window.counter(newest_first[::-1])
+        return (self._messages is None or self._messages >= 0) and (
+            self._tokens is None or self._tokens >= 0
+        )
+
+
+def _in_order(turns: list[list[BaseMessage]]) -> list[BaseMessage]:
+    return [message for turn in reversed(turns) for message in reversed(turn)]
+
+
+def _tail(newest_first: list[BaseMessage], window: Window) -> list[BaseMessage]:
+    """Cut a conversation that no user has spoken in: at any message but a tool's result."""
+    room = _Room(window, [])
+    fitting = 0
+    for position, message in enumerate(newest_first):
+        if not room.takes([message]) and fitting:
+            break
+        if not isinstance(message, ToolMessage):
+            fitting = position + 1
+    return newest_first[:fitting]
