@@ -14,7 +14,7 @@ from langchain_redis_memory.errors import RedisMemoryError, StorageRejected, Sto
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import redis
     import redis.asyncio
@@ -179,13 +179,15 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
     _forget_arguments(error)
     text = " ".join(str(error).split())
     what = f"{operation.name} on Redis at {address} failed"
-    if _is_untrusted(error):
+    # redis.asyncio wraps what happens while it connects in a ConnectionError of its own.
+    causes = list(_causes(error))
+    if any(map(_is_untrusted, causes)):
         return StorageRejected(
             f"{what}: the server's certificate was refused ({text}); check ssl_ca_certs, the "
             "host name and the certificate's dates"
         )
     for kind, advice in _REJECTED_CLASSES.items():
-        if isinstance(error, kind):
+        if any(isinstance(cause, kind) for cause in causes):
             return StorageRejected(f"{what}: {advice.format(text=text)}")
     code = found[0] if (found := _CODE.search(text)) else ""
     if code in _REJECTED:
@@ -201,9 +203,11 @@ def _forget_arguments(error: Exception) -> None:
         error.args = (error.args[0].partition(", with args beginning with")[0], *error.args[1:])
 
 
-def _is_untrusted(error: BaseException | None) -> bool:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        yield error
+        error = error.__cause__
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_" in str(error)

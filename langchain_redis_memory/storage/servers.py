@@ -146,6 +146,11 @@ class GivenClients:
     def __init__(
         self, client: redis.Redis | None, async_client: redis.asyncio.Redis | None
     ) -> None:
+        if client is None and async_client is None:
+            raise ConfigurationError(
+                "name a server: RedisMemory.from_url(...), RedisMemory.embedded(...), or "
+                "RedisMemory(client=..., async_client=...)"
+            )
         _expect("client", client, redis.Redis)
         _expect("async_client", async_client, redis.asyncio.Redis)
         self._client = client

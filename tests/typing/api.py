@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import TYPE_CHECKING, assert_type
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_redis_memory import (
     RedisChatMessageHistory,
@@ -16,6 +15,9 @@ from langchain_redis_memory import (
     TurnNotSavedError,
     Window,
 )
+
+if TYPE_CHECKING:
+    from langchain_core.runnables.history import RunnableWithMessageHistory
 
 
 def made_in_each_way() -> None:

@@ -1,0 +1,31 @@
+"""Runs the Python snippets of README and docs, those of a page in one namespace."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+
+def _enter_folder(namespace: dict[str, Any]) -> None:
+    namespace["_before"] = os.getcwd()  # noqa: PTH109 - restored by chdir
+    namespace["_folder"] = tempfile.TemporaryDirectory(prefix="lrm-docs-")
+    os.chdir(namespace["_folder"].name)
+
+
+def _leave_folder(namespace: dict[str, Any]) -> None:
+    if "memory" in namespace:
+        namespace["memory"].close()
+    os.chdir(namespace["_before"])
+    namespace["_folder"].cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser()],
+    patterns=["README.md", "docs/*.md"],
+    setup=_enter_folder,
+    teardown=_leave_folder,
+).pytest()

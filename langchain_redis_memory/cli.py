@@ -1,0 +1,49 @@
+"""The command ``langchain-redis-memory``; what it can do stands in the folder ``commands``.
+
+Typer and rich come with the extra ``cli``. This module does without them, so that the command can
+say what is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
+
+if TYPE_CHECKING:
+    import typer
+
+_EXTRA = {"typer", "rich", "click"}
+_MISSING = 'The command needs the extra "cli": pip install "langchain-redis-memory[cli]"'
+
+
+def main() -> None:
+    """Run the command and exit: 0 it went well, 1 it did not, 2 it was called wrongly."""
+    _accept_any_text()
+    try:
+        _load_app()(prog_name="langchain-redis-memory")
+    except KeyboardInterrupt:  # while it was loading
+        sys.exit(130)
+    except RedisMemoryError as error:
+        sys.stderr.write(f"Error: {' '.join(str(error).split())}\n")
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _load_app() -> typer.Typer:
+    try:
+        app: typer.Typer = import_module("langchain_redis_memory.commands.app").app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        sys.exit(_MISSING)
+    return app
+
+
+def _accept_any_text() -> None:
+    # A reply may hold what the terminal's encoding lacks; that must not end the conversation.
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")

