@@ -185,7 +185,7 @@ def append(
     elements = encode_messages(messages, token or new_token())
     # Within one operation a repeat follows the original closely, whoever else appends meanwhile;
     # a caller may come back at any time.
-    depth = 0 if repeat else len(elements) + _APPENDED_MEANWHILE
+    depth = 0 if repeat else _APPENDED_MEANWHILE
     commands: list[Command | ScriptCall] = [
         scripts.APPEND.on(
             key,
@@ -230,14 +230,20 @@ def _read_all(
     ids = frozenset(filter(None, map(message_id, elements))) if with_ids else frozenset()
     if window is None:
         return Reading(list(_decoded(elements, key))[::-1], ids)
-    first = decode_message(elements[-1], key, len(elements) - 1) if elements else None
-    return Reading(select(_decoded(elements, key), window, first), ids)
+    first = elements[-1] if elements else None
+    return Reading(_within(window, elements, first, len(elements), key), ids)
 
 
 def _read_window(replies: Sequence[Any], *, key: str, window: Window) -> Reading:
     length, first, elements = replies[0]
-    oldest = decode_message(first, key, length - 1) if first else None
-    return Reading(select(_decoded(elements, key), window, oldest, whole=len(elements) == length))
+    return Reading(_within(window, elements, first, length, key))
+
+
+def _within(
+    window: Window, elements: Sequence[bytes], first: bytes | None, length: int, key: str
+) -> list[BaseMessage]:
+    oldest = decode_message(first, key, length - 1) if first and window.keep_system else None
+    return select(_decoded(elements, key), window, oldest, whole=len(elements) == length)
 
 
 def _decoded(elements: Iterable[bytes], key: str) -> Iterable[BaseMessage]:

@@ -67,19 +67,21 @@ class RedisChatMessageHistory(_CommunityHistory):  # type: ignore[misc]  # untyp
         if key_prefix != "":
             _check_id("key_prefix", key_prefix)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
-        self._take(Conversation(_shared(url), key_prefix + session_id, limits), session_id)
+        conversation = Conversation(_shared(url), key_prefix + session_id, limits)
+        self._take(conversation, session_id, key_prefix)
 
     @classmethod
     def of(cls, conversation: Conversation, session_id: str) -> Self:
         """Make the history of a conversation that a `RedisMemory` knows."""
         history = cls.__new__(cls)
-        history._take(conversation, session_id)  # noqa: SLF001 - a second constructor
+        prefix = conversation.key.rpartition(":")[0] + ":"  # an encoded id has no colon
+        history._take(conversation, session_id, prefix)  # noqa: SLF001 - a second constructor
         return history
 
-    def _take(self, conversation: Conversation, session_id: str) -> None:
+    def _take(self, conversation: Conversation, session_id: str, key_prefix: str) -> None:
         self.conversation = conversation
         self.session_id = session_id
-        self.key_prefix = conversation.key.removesuffix(session_id)
+        self.key_prefix = key_prefix
         self.ttl = conversation.limits.ttl
 
     def __repr__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +36,6 @@ class Limits:
         if ttl is not None and (
             isinstance(ttl, bool)
             or not isinstance(ttl, int | float)
-            or not math.isfinite(ttl)
             or not 0.001 <= ttl <= _LONGEST_TTL  # noqa: PLR2004 - Redis counts milliseconds
         ):
             raise ConfigurationError(

@@ -11,10 +11,10 @@ from langchain_core.runnables import Runnable
 from typing_extensions import override
 
 from langchain_redis_memory.shapes import joined
-from langchain_redis_memory.turn import Turn
+from langchain_redis_memory.turn import RunEnd, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForChainRun,
@@ -81,7 +81,7 @@ class Remembering(Runnable[Any, Any]):
         try:
             output = self._runnable.invoke(turn.given, config, **kwargs)
         except BaseException:
-            self._save_failed(turn)
+            self._save_aside(turn, turn.record_failed)
             raise
         self._save(turn, output)
         return output
@@ -102,7 +102,7 @@ class Remembering(Runnable[Any, Any]):
         try:
             output = await self._runnable.ainvoke(turn.given, config, **kwargs)
         except BaseException:
-            await self._asave_failed(turn)
+            await self._asave_aside(turn, turn.record_failed)
             raise
         await self._asave(turn, output)
         return output
@@ -140,18 +140,19 @@ class Remembering(Runnable[Any, Any]):
     ) -> Generator[Any]:
         turn = self._turn(value, config)
         self._load(turn, run_manager)
+        end = RunEnd.of(config)
         sent: list[Any] = []
         try:
             for piece in self._runnable.stream(turn.given, config, **kwargs):
                 sent.append(piece)
                 yield piece
         except (GeneratorExit, KeyboardInterrupt):
-            self._save_part(turn, sent)
+            self._save_aside(turn, lambda: turn.record_part(sent))
             raise
         except BaseException:
-            self._save_failed(turn)
+            self._save_aside(turn, turn.record_failed)
             raise
-        self._save(turn, joined(sent) if sent else [])
+        self._save(turn, end.state or joined(sent))
 
     @override
     async def astream(
@@ -174,24 +175,26 @@ class Remembering(Runnable[Any, Any]):
     ) -> AsyncIterator[Any]:
         turn = self._turn(await anext(inputs), config)
         await self._aload(turn, run_manager)
+        end = RunEnd.of(config)
         sent: list[Any] = []
         try:
             async for piece in self._runnable.astream(turn.given, config, **kwargs):
                 sent.append(piece)
                 yield piece
         except (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt):
-            await self._asave_part(turn, sent)
+            await self._asave_aside(turn, lambda: turn.record_part(sent))
             raise
         except BaseException:
-            await self._asave_failed(turn)
+            await self._asave_aside(turn, turn.record_failed)
             raise
-        await self._asave(turn, joined(sent) if sent else [])
+        await self._asave(turn, end.state or joined(sent))
 
     # Reading
 
     def _turn(self, value: Any, config: RunnableConfig) -> Turn:
         history: RedisChatMessageHistory = config["configurable"]["message_history"]
-        return Turn(history.conversation, self._shapes, value, self._shapes.incoming(value))
+        new = self._shapes.incoming(value)
+        return Turn(history.conversation, self._shapes, self._policy, value, new)
 
     def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun) -> None:
         manager = run_manager.get_child()
@@ -234,6 +237,10 @@ class Remembering(Runnable[Any, Any]):
         try:
             messages = turn.record(output)
             await turn.conversation.aappend(messages, turn.token)
+        except asyncio.CancelledError:
+            # The reply is complete, perhaps sent: it is stored, and by its token only once.
+            await self._asave_aside(turn, lambda: messages)
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
             self._tell(turn.not_saved(error, output, messages), error)
 
@@ -241,22 +248,6 @@ class Remembering(Runnable[Any, Any]):
         if self._policy.on_save_error == "raise":
             raise error from cause
         _logger.error("%s", error)
-
-    def _save_part(self, turn: Turn, sent: Sequence[Any]) -> None:
-        if self._policy.on_interrupted == "keep":
-            self._save_aside(turn, lambda: turn.record_part(sent))
-
-    async def _asave_part(self, turn: Turn, sent: Sequence[Any]) -> None:
-        if self._policy.on_interrupted == "keep":
-            await self._asave_aside(turn, lambda: turn.record_part(sent))
-
-    def _save_failed(self, turn: Turn) -> None:
-        if self._policy.keep_failed_input:
-            self._save_aside(turn, lambda: turn.new)
-
-    async def _asave_failed(self, turn: Turn) -> None:
-        if self._policy.keep_failed_input:
-            await self._asave_aside(turn, lambda: turn.new)
 
     def _save_aside(self, turn: Turn, messages: Callable[[], list[BaseMessage]]) -> None:
         # Another exception is on its way to the caller, and must not be replaced by ours.

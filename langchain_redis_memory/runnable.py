@@ -94,7 +94,8 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         # As in the parent, but whoever closes this generator also closes the one within, at once.
-        stream = self.bound.astream(input, self._merge_configs(config), **self.kwargs, **kwargs)
+        kwargs = {**self.kwargs, **kwargs}
+        stream = self.bound.astream(input, self._merge_configs(config), **kwargs)
         async with aclosing(stream):  # type: ignore[type-var]  # an async generator in truth
             async for piece in stream:
                 yield piece

@@ -8,17 +8,29 @@ from __future__ import annotations
 from langchain_redis_memory.storage.operation import Script
 
 # How elements begin is `storage.codec`'s and langchain-community's: {"append": "…", "type": "…",
-# or {"type": "…". The rule for a turn is the one of `window`.
+# or {"type": "…"; others are parsed. The rule for a turn is the one of `window`.
 _TURNS = """
+local function decoded(element)
+  local ok, message = pcall(cjson.decode, element)
+  return ok and type(message) == 'table' and message or {}
+end
 local function kind_of(element)
   return string.match(element, '^{"type": ?"(%a+)"')
       or string.match(element, '^{"append": ?"%x+", ?"type": ?"(%a+)"')
+      or tostring(decoded(element).type)
 end
 local function by_user(element)
   local kind = kind_of(element)
-  if kind == 'human' or kind == 'HumanMessageChunk' then return true end
-  return (kind == 'chat' or kind == 'ChatMessageChunk')
-     and (string.find(element, '"role": ?"user"') or string.find(element, '"role": ?"human"'))
+  if kind ~= 'chat' and kind ~= 'ChatMessageChunk' then
+    return kind == 'human' or kind == 'HumanMessageChunk'
+  end
+  local data = decoded(element).data
+  local role = type(data) == 'table' and data.role
+  return role == 'user' or role == 'human'
+end
+local function is_result(element)
+  local kind = kind_of(element)
+  return string.find(kind, '^[tT]ool') or string.find(kind, '^[fF]unction')
 end
 local function opens_turn(element, before)
   return by_user(element) and not (before and by_user(before))
@@ -31,7 +43,8 @@ APPEND = Script(
 -- Arguments: how deep to look for a repeat (0: everywhere), messages to keep (0: all), whether a
 -- leading system message is kept, time to live in ms (0: for ever), elements from the oldest on.
 local key, depth, keep = KEYS[1], ARGV[1], tonumber(ARGV[2])
-if redis.call('LPOS', key, ARGV[5], 'MAXLEN', depth) then return 0 end
+-- The newest of the elements is the one that trimming removes last.
+if redis.call('LPOS', key, ARGV[#ARGV], 'MAXLEN', depth) then return 0 end
 for from = 5, #ARGV, 1000 do
   redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
@@ -47,15 +60,19 @@ local function oldest_to_keep(length, room)
   for index = room, length - 1 do   -- the newest turn alone is larger: it is kept whole
     if opens_turn(at(index), at(index + 1)) then return index end
   end
-  local index = room - 1            -- no user speaks here: cut anywhere but before a result
-  while index > 0 and string.find(kind_of(at(index)) or '', '^[tT]ool') do index = index - 1 end
-  return index
+  for index = room - 1, 0, -1 do    -- no user speaks here: cut anywhere but before a result
+    if not is_result(at(index)) then return index end
+  end
+  for index = room, length - 1 do
+    if not is_result(at(index)) then return index end
+  end
+  return length - 1
 end
 
 local length = redis.call('LLEN', key)
 if keep > 0 and length > keep then
   local first = at(-1)
-  local pinned = ARGV[3] == '1' and string.find(kind_of(first) or '', '^[sS]ystem')
+  local pinned = ARGV[3] == '1' and string.find(kind_of(first), '^[sS]ystem')
   local last = oldest_to_keep(length, pinned and math.max(keep - 1, 1) or keep)
   redis.call('LTRIM', key, 0, last)
   if pinned and last < length - 1 then redis.call('RPUSH', key, first) end

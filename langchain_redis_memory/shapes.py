@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import groupby
 from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
+    BaseMessageChunk,
     HumanMessage,
-    ToolMessage,
+    RemoveMessage,
     convert_to_messages,
     message_chunk_to_message,
 )
@@ -51,8 +53,8 @@ class Shapes:
         if isinstance(value, list | tuple):
             # One list inside a list is how a batch of prompts to a chat model looks.
             if len(value) == 1 and isinstance(value[0], list):
-                return list(value[0])
-            return convert_to_messages(value)
+                value = value[0]
+            return [_message(item, position) for position, item in enumerate(value)]
         raise ConfigurationError(
             f"the input must be a string, a message or a list of messages, "
             f"not {type(value).__name__}; for a dict input pass input_messages_key"
@@ -85,10 +87,10 @@ class Shapes:
             output = _pick(output, self.output_key, "output")
         if isinstance(output, str):
             return [AIMessage(output)]
-        messages = [output] if isinstance(output, BaseMessage) else output
-        if not isinstance(messages, list | tuple) or not all(
-            isinstance(message, BaseMessage) for message in messages
-        ):
+        if isinstance(output, BaseMessage):
+            # Never one of those given, even with an id of theirs: a cache repeats the ids too.
+            return [message_chunk_to_message(output)]
+        if not _are_messages(output):
             raise ConfigurationError(
                 f"the output must be a string, a message or a list of messages, "
                 f"not {type(output).__name__}; for a dict output pass output_messages_key"
@@ -97,71 +99,79 @@ class Shapes:
         ids = {message.id for message in given if message.id}
         return [
             message_chunk_to_message(message)
-            for message in messages
+            for message in output
             if id(message) not in known and message.id not in ids
         ]
 
+    def outgoing_part(
+        self, pieces: Sequence[Any], given: Sequence[BaseMessage]
+    ) -> list[BaseMessage]:
+        """Give what the pieces of an unfinished stream hold of a reply."""
+        # LangGraph streams what each node adds to the state: {node: {key: messages}}.
+        key = self.output_key or "messages"
+        updates = [
+            message
+            for piece in pieces
+            if isinstance(piece, Mapping) and key not in piece
+            for update in piece.values()
+            if isinstance(update, Mapping) and _are_messages(update.get(key))
+            for message in update[key]
+            if not isinstance(message, RemoveMessage)
+        ]
+        try:
+            return self.outgoing({key: updates} if updates else joined(pieces), given)
+        except ConfigurationError:
+            return []  # the pieces that hold the reply were still to come
+
 
 def joined(pieces: Sequence[Any]) -> Any:
-    """Join the pieces of a stream as LangChain does: by adding them up, or else the last one."""
-    first, *others = pieces
-    if others and isinstance(first, AIMessageChunk):
-        others = [others]  # one sum of all is linear in their number, a sum of sums is not
-    if isinstance(first, str) and all(isinstance(piece, str) for piece in others):
+    """Join the pieces of a stream as LangChain does: by adding them up, or else the last one.
+
+    Messages that are no chunks stand for themselves.
+    """
+    if not pieces:
+        return []
+    if all(isinstance(piece, BaseMessage) for piece in pieces):
+        messages: list[BaseMessage] = []
+        for kind, group in groupby(pieces, type):
+            alike = list(group)
+            messages += _added(alike) if issubclass(kind, BaseMessageChunk) else alike
+        return messages if len(messages) > 1 else messages[0]
+    if all(isinstance(piece, str) for piece in pieces):
         return "".join(pieces)
     try:
-        return reduce(operator.add, others, first)
+        return reduce(operator.add, pieces)
     except TypeError:
         return pieces[-1]
 
 
-def cut_short(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
-    """Make what was sent of a reply fit to be stored: marked, and without unanswered calls.
-
-    The last of the agent's messages has ``response_metadata["interrupted"]``. A tool call without
-    its result would make chat models refuse the conversation from then on.
-    """
-    kept = list(messages)
-    answered = {message.tool_call_id for message in kept if isinstance(message, ToolMessage)}
-    for position, message in enumerate(kept):
-        if isinstance(message, AIMessage) and not _is_answered(message, answered):
-            text = _only_text(message)
-            return [*kept[:position], *([_marked(text)] if text.content else [])]
-    if kept and isinstance(kept[-1], AIMessage):
-        kept[-1] = _marked(kept[-1])
-    return kept
+def _added(chunks: list[Any]) -> list[BaseMessage]:
+    first, *others = chunks
+    if others and isinstance(first, AIMessageChunk):
+        others = [others]  # one sum of all is linear in their number, a sum of sums is not
+    try:
+        return [reduce(operator.add, others, first)]
+    except TypeError:  # metadata that cannot be added
+        return chunks
 
 
-def _is_answered(message: AIMessage, answered: set[str]) -> bool:
-    calls = [*message.tool_calls, *message.invalid_tool_calls]
-    return all(call["id"] in answered for call in calls) and not _asks_in_content(message)
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(m, BaseMessage) for m in value)
 
 
-def _asks_in_content(message: AIMessage) -> bool:
-    # A call that was cut off before it had a name is in the content blocks alone.
-    return not message.tool_calls and any(
-        isinstance(block, dict) and "tool" in str(block.get("type")) for block in message.content
-    )
+def _message(value: Any, position: int) -> BaseMessage:
+    try:
+        return convert_to_messages([value])[0]
+    except (ValueError, TypeError, KeyError, NotImplementedError):
+        # LangChain's errors quote the text.
+        kind = f"{type(value).__name__} with {_names(value)}" if isinstance(value, dict) else ""
+        raise ConfigurationError(
+            f"messages[{position}] of the input is no message: a {kind or type(value).__name__}"
+        ) from None
 
 
-def _only_text(message: AIMessage) -> AIMessage:
-    content = message.content
-    if not isinstance(content, str):
-        content = [
-            block for block in content if isinstance(block, str) or block.get("type") == "text"
-        ]
-    return AIMessage(
-        content,
-        id=message.id,
-        name=message.name,
-        response_metadata=message.response_metadata,
-        usage_metadata=message.usage_metadata,
-    )
-
-
-def _marked(message: AIMessage) -> AIMessage:
-    metadata = {**message.response_metadata, "interrupted": True}
-    return message.model_copy(update={"response_metadata": metadata})
+def _names(value: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, value)) or "no keys"
 
 
 def _key(value: Mapping[str, Any], key: str | None, default: str) -> str:
@@ -172,7 +182,7 @@ def _pick(value: Mapping[str, Any], key: str | None, default: str) -> Any:
     name = _key(value, key, default)
     if name not in value:
         raise ConfigurationError(
-            f"the {default} has no key {name!r}; it has {', '.join(map(repr, value)) or 'none'}. "
+            f"the {default} has no key {name!r}; it has {_names(value)}. "
             f"Pass {default}_messages_key to with_history"
         )
     return value[name]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from langchain_core.messages import (
     BaseMessage,
     ChatMessage,
+    FunctionMessage,
     HumanMessage,
     SystemMessage,
     ToolMessage,
@@ -115,7 +116,7 @@ def select(
     if whole and turn and (room.takes(turn) or (not turns and opens_turn(turn[-1]))):
         turns.append(turn)
     if not turns:
-        turns.append(_tail(turn, window))
+        turns.append(_tail(turn, _Room(window, system)))
     return system + _in_order(turns)
 
 
@@ -143,13 +144,12 @@ def _in_order(turns: list[list[BaseMessage]]) -> list[BaseMessage]:
     return [message for turn in reversed(turns) for message in reversed(turn)]
 
 
-def _tail(newest_first: list[BaseMessage], window: Window) -> list[BaseMessage]:
+def _tail(newest_first: list[BaseMessage], room: _Room) -> list[BaseMessage]:
     """Cut a conversation that no user has spoken in: at any message but a tool's result."""
-    room = _Room(window, [])
     fitting = 0
     for position, message in enumerate(newest_first):
         if not room.takes([message]) and fitting:
             break
-        if not isinstance(message, ToolMessage):
+        if not isinstance(message, ToolMessage | FunctionMessage):
             fitting = position + 1
     return newest_first[:fitting]

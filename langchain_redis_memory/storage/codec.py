@@ -8,6 +8,12 @@ An element is what `langchain_core.messages.message_to_dict` gives, with one key
 when (RFC 9562 section 5.7). langchain-community reads ``type`` and ``data`` and passes over the
 rest, and its elements, which have no token, are read here.
 
+A message is read by its class, whose validators do more than validate: with an empty
+``tool_calls`` they parse the provider's own form of the calls once more, and they drop a call's
+``extras``. So each message is read on a trial before it is stored. Fields that came back changed
+are named in a last key, ``assigned``, and assigned as they stand after the class has been asked;
+a message that its class refuses is refused here, since it would make its conversation unreadable.
+
 orjson is fast but inexact at the edges: it writes NaN as null, refuses integers over 64 bits and
 lone surrogates, and reads large integers as floats. What it holds exactly is written by it,
 without spaces; the rest is written and read by the standard library. So an element that starts
@@ -41,6 +47,7 @@ from langchain_core.messages import (
     ToolMessageChunk,
     messages_from_dict,
 )
+from pydantic import ValidationError
 
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableMessageError
 
@@ -83,10 +90,14 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
         CorruptedDataError: It is not a message.
     """
     try:
-        return messages_from_dict([_load(element)])[0]
+        stored = _load(element)
+        message = messages_from_dict([stored])[0]
+        for name in stored.get("assigned", ()):
+            _assign(message, name, stored["data"][name])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # The cause may quote the stored text, so only its kind is told and it is not chained.
         raise CorruptedDataError(key, position, type(error).__name__) from None
+    return message
 
 
 def message_id(element: bytes) -> str | None:
@@ -119,7 +130,38 @@ def _encode(message: BaseMessage, path: str, token: str) -> bytes:
         exact = False not in [_fits(value, name, 1) for name, value in data.items()]
     except _Unstorable as found:
         raise UnstorableMessageError(f"{path}.{found.where}", found.reason) from None
-    return _dump({"append": token, "type": message.type, "data": data}, exact=exact)
+    stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
+    if changed := _changed_by_reading(message, stored, path):
+        stored["assigned"] = changed
+    return _dump(stored, exact=exact)
+
+
+def _changed_by_reading(message: BaseMessage, stored: dict[str, Any], path: str) -> list[str]:
+    """Name the fields that the message's class would read back otherwise than they are."""
+    try:
+        again = messages_from_dict([stored])[0]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        field = error.errors()[0]["loc"][:1] if isinstance(error, ValidationError) else ()
+        # A validator's own words may quote the value; a TypeError's name arguments and types.
+        why = str(error) if isinstance(error, TypeError) else type(error).__name__
+        raise UnstorableMessageError(
+            ".".join([path, *map(str, field)]),
+            f"{type(message).__name__} would refuse it when it is read back ({why})",
+        ) from None
+    if type(again) is not type(message):
+        raise UnstorableMessageError(
+            f"{path}.type", f"it would come back as a {type(again).__name__}"
+        )
+    before, after = message.__dict__, again.__dict__
+    if before == after:
+        return []
+    return [name for name in after if name in before and after[name] != before[name]]
+
+
+def _assign(message: BaseMessage, name: str, value: Any) -> None:
+    if name not in type(message).model_fields:
+        raise KeyError(name)
+    message.__dict__[name] = value
 
 
 def _dump(stored: dict[str, Any], *, exact: bool) -> bytes:
