@@ -118,12 +118,12 @@ class EmbeddedServer:
     def _open(self, deadline: float) -> None:
         _make_directory(self._directory)
         self._join(deadline)
-        if self._link:
-            _make_link(self._link, self._real_directory)
         while True:
             # Joined, so that no keeper can be about to stop the server.
             if not _keeper.is_held(self._directory / _keeper.KEEPER_LOCK):
                 self._start_keeper(deadline)
+            if self._link:  # made when there is a keeper that will remove it
+                _make_link(self._link, self._real_directory)
             if _keeper.answers(self.socket_path):
                 return
             _wait(deadline)
