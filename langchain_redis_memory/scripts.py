@@ -66,7 +66,7 @@ local function oldest_to_keep(length, room)
   for index = room, length - 1 do
     if not is_result(at(index)) then return index end
   end
-  return length - 1
+  return room - 1
 end
 
 local length = redis.call('LLEN', key)

