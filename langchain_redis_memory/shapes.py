@@ -16,6 +16,7 @@ from langchain_core.messages import (
     BaseMessageChunk,
     HumanMessage,
     RemoveMessage,
+    SystemMessage,
     convert_to_messages,
     message_chunk_to_message,
 )
@@ -72,8 +73,9 @@ class Shapes:
             resent: Whether some of the caller's messages were left out of `new`.
         """
         if self.history_key:
-            changed = {_key(value, self.input_key, "input"): new} if resent else {}
-            return {**value, **changed, self.history_key: history}
+            # Lists of its own: a runnable that appends to them must not change ours.
+            changed = {_key(value, self.input_key, "input"): [*new]} if resent else {}
+            return {**value, **changed, self.history_key: [*history]}
         if self.input_key:
             return {**value, self.input_key: history + new}
         return history + new
@@ -95,13 +97,13 @@ class Shapes:
                 f"the output must be a string, a message or a list of messages, "
                 f"not {type(output).__name__}; for a dict output pass output_messages_key"
             )
-        known = {id(message) for message in given}
-        ids = {message.id for message in given if message.id}
-        return [
-            message_chunk_to_message(message)
-            for message in output
-            if id(message) not in known and message.id not in ids
-        ]
+        if reply_at := _behind(given, output):
+            new = list(output[reply_at:])
+        else:
+            known = {id(message) for message in given}
+            ids = {message.id for message in given if message.id}
+            new = [m for m in output if id(m) not in known and m.id not in ids]
+        return [message_chunk_to_message(message) for message in new]
 
     def outgoing_part(
         self, pieces: Sequence[Any], given: Sequence[BaseMessage]
@@ -153,6 +155,26 @@ def _added(chunks: list[Any]) -> list[BaseMessage]:
         return [reduce(operator.add, others, first)]
     except TypeError:  # metadata that cannot be added
         return chunks
+
+
+def _behind(given: Sequence[BaseMessage], state: Sequence[BaseMessage]) -> int:
+    """Tell where an agent's state goes on behind all that it was given; 0 if it is none.
+
+    A prompt may have put system messages among them, and copies have ids of their own.
+    """
+    found = 0
+    for position, message in enumerate(state):
+        if found < len(given) and _same(given[found], message):
+            found += 1
+        elif not isinstance(message, SystemMessage):
+            return position if given and found == len(given) else 0
+    return len(state) if given and found == len(given) else 0
+
+
+def _same(given: BaseMessage, message: BaseMessage) -> bool:
+    if given is message or (given.id and given.id == message.id):
+        return True
+    return given.type == message.type and given.content == message.content
 
 
 def _are_messages(value: Any) -> bool:

@@ -107,6 +107,7 @@ class RunEnd(BaseCallbackHandler):
 
     run_inline = True
     ignore_llm = True
+    ignore_chat_model = True
     state: Mapping[str, Any] | None = None
 
     @classmethod
