@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile("[0-9a-f]{32}")
 
-# How many elements other writers may add between an append and its repeat: seconds, at most.
-_APPENDED_MEANWHILE = 500
+# Where an append looks for itself (see `scripts.APPEND`). The first attempt can only meet a repeat
+# that overtook it, moments ago; a later one may follow anything; a caller's may be from any time.
+_APPENDED_MEANWHILE, _ANYWHERE, _BY_TOKEN = 500, 0, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +161,12 @@ def read(
         fetch = ("LRANGE", key, 0, -1)
         result = partial(_read_all, key=key, window=window, with_ids=with_ids)
     else:
-        fetch = scripts.READ_WINDOW.on(key, window.reach)
+        fetch = scripts.READ_WINDOW.on(key, window.reach, limits.ttl_ms)
         result = partial(_read_window, key=key, window=window)
     commands: list[Command | ScriptCall] = [fetch]
     if limits.ttl_ms:
-        commands.append(("PEXPIRE", key, limits.ttl_ms))
+        if isinstance(fetch, tuple):
+            commands.append(scripts.EXTEND.on(key, limits.ttl_ms))
         if entry is not None:
             commands.append(scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms))
     return Operation("reading a conversation", tuple(commands), result, key)
@@ -182,23 +184,25 @@ def append(
     """Append unless the token is there already, trim, set the expiry, touch the index."""
     if token is not None and not _TOKEN.fullmatch(token):
         raise ConfigurationError("token must be one that a TurnNotSavedError holds")
-    elements = encode_messages(messages, token or new_token())
-    # Within one operation a repeat follows the original closely, whoever else appends meanwhile;
-    # a caller may come back at any time.
-    depth = 0 if repeat else _APPENDED_MEANWHILE
-    commands: list[Command | ScriptCall] = [
-        scripts.APPEND.on(
-            key,
-            depth,
-            limits.max_messages or 0,
-            int(limits.keeps_system),
-            limits.ttl_ms,
-            *elements,
-        )
-    ]
-    if entry is not None:
-        commands.append(scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms))
-    return Operation("saving a turn", tuple(commands), lambda replies: replies[0] == 1, key)
+    if not isinstance(messages, list | tuple):
+        raise ConfigurationError(f"pass a list of messages, not {type(messages).__name__}")
+    token = token or new_token()
+    elements = encode_messages(messages, token)
+    settings = (limits.max_messages or 0, int(limits.keeps_system), limits.ttl_ms)
+
+    def commands(depth: int) -> tuple[Command | ScriptCall, ...]:
+        store = scripts.APPEND.on(key, token, depth, *settings, *elements)
+        if entry is None:
+            return (store,)
+        return store, scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms)
+
+    return Operation(
+        "saving a turn",
+        commands(_BY_TOKEN if repeat else _APPENDED_MEANWHILE),
+        lambda replies: replies[0] == 1,
+        key,
+        again=commands(_BY_TOKEN if repeat else _ANYWHERE),
+    )
 
 
 def count(key: str) -> Operation[int]:

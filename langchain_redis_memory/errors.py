@@ -98,8 +98,8 @@ class TurnNotSavedError(RedisMemoryError):
         token: str | None = None,
     ) -> None:
         super().__init__(
-            f"the turn was answered but not saved: {reason}. The reply is in `.reply`, what was "
-            "to be stored in `.messages`"
+            f"the turn was answered but not saved: {reason} (the reply is in .reply, what was to "
+            "be stored in .messages)"
         )
         self.reason = reason
         self.reply = reply
@@ -115,3 +115,6 @@ class MemoryClosedError(RedisMemoryError):
 
     def __init__(self) -> None:
         super().__init__("this memory is closed; make a new one")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()

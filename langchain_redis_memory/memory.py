@@ -9,7 +9,7 @@ from langchain_redis_memory.limits import SEVEN_DAYS, Limits
 from langchain_redis_memory.storage.connection import Connection
 from langchain_redis_memory.storage.keys import Keys, encode_id
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.retry import RetryPolicy
+from langchain_redis_memory.storage.retry import checked
 from langchain_redis_memory.storage.servers import EmbeddedUrl, GivenClients, UrlServer
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.storage.servers import Server
     from langchain_redis_memory.window import Window
 
@@ -67,7 +68,7 @@ class RedisMemory:
     ) -> None:
         self._set_up(
             GivenClients(client, async_client),
-            retry or RetryPolicy(),
+            checked(retry),
             Keys(namespace),
             Limits(ttl=ttl, window=window, max_messages=max_messages),
         )
@@ -100,7 +101,7 @@ class RedisMemory:
         Raises:
             ConfigurationError: The URL or an option cannot be used.
         """
-        policy = retry or RetryPolicy()
+        policy = checked(retry)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
         return cls._on(UrlServer(url, policy, redis_options), policy, Keys(namespace), limits)
 
@@ -135,7 +136,7 @@ class RedisMemory:
         """
         from langchain_redis_memory.storage.embedded import EmbeddedServer  # noqa: PLC0415 - only its users load it
 
-        policy = retry or RetryPolicy()
+        policy = checked(retry)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
         server = EmbeddedUrl(EmbeddedServer(directory), policy, redis_options)
         return cls._on(server, policy, Keys(namespace), limits)
@@ -206,13 +207,17 @@ class RedisMemory:
         Raises:
             ConfigurationError: The agent or a limit cannot be used.
         """
+        # Loads langchain-community here, and not within the first turn.
+        from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415
+
         encode_id(agent, "agent")
         self._limits_with(limits)
 
         def get_session_history(
             session_id: str, user_id: str = DEFAULT_USER
         ) -> RedisChatMessageHistory:
-            return self.history(agent, user_id, session_id, **limits)
+            conversation = self.conversation(agent, user_id, session_id, **limits)
+            return RedisChatMessageHistory.of(conversation, session_id)
 
         return get_session_history
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from langchain_redis_memory.shapes import Shapes
     from langchain_redis_memory.turn import Policy
 
+_PATIENCE = 1.0  # seconds
+
 _logger = logging.getLogger("langchain_redis_memory")
 
 
@@ -230,7 +232,7 @@ class Remembering(Runnable[Any, Any]):
             messages = turn.record(output)
             turn.conversation.append(messages, turn.token)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
-            self._tell(turn.not_saved(error, output, messages), error)
+            self._tell(turn, turn.not_saved(error, output, messages), error)
 
     async def _asave(self, turn: Turn, output: Any) -> None:
         messages: list[BaseMessage] = []
@@ -242,29 +244,37 @@ class Remembering(Runnable[Any, Any]):
             await self._asave_aside(turn, lambda: messages)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
-            self._tell(turn.not_saved(error, output, messages), error)
+            self._tell(turn, turn.not_saved(error, output, messages), error)
 
-    def _tell(self, error: TurnNotSavedError, cause: Exception) -> None:
+    def _tell(self, turn: Turn, error: TurnNotSavedError, cause: Exception) -> None:
         if self._policy.on_save_error == "raise":
             raise error from cause
-        _logger.error("%s", error)
+        _log(turn, error)
 
     def _save_aside(self, turn: Turn, messages: Callable[[], list[BaseMessage]]) -> None:
         # Another exception is on its way to the caller, and must not be replaced by ours.
         try:
             turn.conversation.append(messages(), turn.token)
         except Exception as error:  # noqa: BLE001 - see above
-            _logger.error("%s", turn.not_saved(error, None, ()))  # noqa: TRY400 - causes may quote texts
+            _log(turn, turn.not_saved(error, None, ()))
 
     async def _asave_aside(self, turn: Turn, messages: Callable[[], list[BaseMessage]]) -> None:
         async def save() -> None:
             try:
                 await turn.conversation.aappend(messages(), turn.token)
-            except Exception as error:  # noqa: BLE001 - see `_save_aside`
-                _logger.error("%s", turn.not_saved(error, None, ()))  # noqa: TRY400 - causes may quote texts
+            except (Exception, asyncio.CancelledError) as error:
+                _log(turn, turn.not_saved(error, None, ()))
+                if isinstance(error, asyncio.CancelledError):
+                    raise
 
-        # The caller's task may be cancelled, again and again; this one is not.
+        # The caller's task may be cancelled, again and again; this one is not. Nor does a caller
+        # who has left wait for a server that is away.
         task = asyncio.ensure_future(save())
         self._saving.add(task)
         task.add_done_callback(self._saving.discard)
-        await asyncio.shield(task)
+        await asyncio.wait([task], timeout=_PATIENCE)
+
+
+def _log(turn: Turn, error: TurnNotSavedError) -> None:
+    # Without the traceback, whose causes may quote texts.
+    _logger.error("a turn of %s was not saved: %s", turn.conversation.key, error.reason)

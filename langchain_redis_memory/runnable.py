@@ -18,6 +18,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from typing_extensions import override
 
+from langchain_redis_memory.conversation import Conversation
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.remembering import Remembering
 from langchain_redis_memory.shapes import Shapes
@@ -113,5 +114,10 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
                 'config={"configurable": {"session_id": "s1", "user_id": "alice"}}'
             )
         history = self.get_session_history(**ids)
+        if not isinstance(getattr(history, "conversation", None), Conversation):
+            raise ConfigurationError(
+                "get_session_history must give a RedisChatMessageHistory of this package, "
+                f"not a {type(history).__module__}.{type(history).__name__}"
+            )
         config["configurable"] = {**configurable, "message_history": history}
         return config

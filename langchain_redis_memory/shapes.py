@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
@@ -15,7 +16,6 @@ from langchain_core.messages import (
     BaseMessage,
     BaseMessageChunk,
     HumanMessage,
-    RemoveMessage,
     SystemMessage,
     convert_to_messages,
     message_chunk_to_message,
@@ -39,7 +39,11 @@ class Shapes:
     history_key: str | None = None
 
     def incoming(self, value: Any) -> list[BaseMessage]:
-        """Give the new messages of an input."""
+        """Give the new messages of an input: copies, which no runnable can change for the caller.
+
+        LangGraph puts an id into each message that has none; the caller's next use of the same
+        message would look like one that is sent again.
+        """
         if isinstance(value, Mapping):
             value = _pick(value, self.input_key, "input")
         elif self.input_key or self.history_key:
@@ -50,7 +54,7 @@ class Shapes:
         if isinstance(value, str):
             return [HumanMessage(value)]
         if isinstance(value, BaseMessage):
-            return [value]
+            return [_message(value, 0)]
         if isinstance(value, list | tuple):
             # One list inside a list is how a batch of prompts to a chat model looks.
             if len(value) == 1 and isinstance(value[0], list):
@@ -61,21 +65,23 @@ class Shapes:
             f"not {type(value).__name__}; for a dict input pass input_messages_key"
         )
 
-    def given(
-        self, value: Any, history: list[BaseMessage], new: list[BaseMessage], *, resent: bool
-    ) -> Any:
+    def given(self, value: Any, history: list[BaseMessage], new: list[BaseMessage]) -> Any:
         """Make the runnable's input.
 
         Args:
             value: What the caller gave.
             history: The earlier messages.
             new: Those of the caller's messages that are not among the earlier ones.
-            resent: Whether some of the caller's messages were left out of `new`.
         """
         if self.history_key:
+            key = _key(value, self.input_key, "input")
+            asked = value.get(key)
+            if isinstance(asked, BaseMessage) and new:
+                asked = new[0]
+            elif isinstance(asked, list | tuple):
+                asked = [*new]
             # Lists of its own: a runnable that appends to them must not change ours.
-            changed = {_key(value, self.input_key, "input"): [*new]} if resent else {}
-            return {**value, **changed, self.history_key: [*history]}
+            return {**value, **({key: asked} if key in value else {}), self.history_key: [*history]}
         if self.input_key:
             return {**value, self.input_key: history + new}
         return history + new
@@ -86,13 +92,15 @@ class Shapes:
         An agent's state holds the whole conversation, not only what is new.
         """
         if isinstance(output, Mapping):
-            output = _pick(output, self.output_key, "output")
+            # An agent's state has more than its messages.
+            state = self.output_key or ("messages" if "messages" in output else None)
+            output = _pick(output, state, "output")
         if isinstance(output, str):
             return [AIMessage(output)]
         if isinstance(output, BaseMessage):
             # Never one of those given, even with an id of theirs: a cache repeats the ids too.
             return [message_chunk_to_message(output)]
-        if not _are_messages(output):
+        if not are_messages(output):
             raise ConfigurationError(
                 f"the output must be a string, a message or a list of messages, "
                 f"not {type(output).__name__}; for a dict output pass output_messages_key"
@@ -104,26 +112,6 @@ class Shapes:
             ids = {message.id for message in given if message.id}
             new = [m for m in output if id(m) not in known and m.id not in ids]
         return [message_chunk_to_message(message) for message in new]
-
-    def outgoing_part(
-        self, pieces: Sequence[Any], given: Sequence[BaseMessage]
-    ) -> list[BaseMessage]:
-        """Give what the pieces of an unfinished stream hold of a reply."""
-        # LangGraph streams what each node adds to the state: {node: {key: messages}}.
-        key = self.output_key or "messages"
-        updates = [
-            message
-            for piece in pieces
-            if isinstance(piece, Mapping) and key not in piece
-            for update in piece.values()
-            if isinstance(update, Mapping) and _are_messages(update.get(key))
-            for message in update[key]
-            if not isinstance(message, RemoveMessage)
-        ]
-        try:
-            return self.outgoing({key: updates} if updates else joined(pieces), given)
-        except ConfigurationError:
-            return []  # the pieces that hold the reply were still to come
 
 
 def joined(pieces: Sequence[Any]) -> Any:
@@ -164,32 +152,37 @@ def _behind(given: Sequence[BaseMessage], state: Sequence[BaseMessage]) -> int:
     """
     found = 0
     for position, message in enumerate(state):
-        if found < len(given) and _same(given[found], message):
+        if found == len(given):
+            return position
+        if _same(given[found], message):
             found += 1
         elif not isinstance(message, SystemMessage):
-            return position if given and found == len(given) else 0
-    return len(state) if given and found == len(given) else 0
+            return 0
+    return len(state) if found == len(given) else 0
 
 
 def _same(given: BaseMessage, message: BaseMessage) -> bool:
-    if given is message or (given.id and given.id == message.id):
+    if given is message:
         return True
+    if given.id and message.id:
+        return given.id == message.id
     return given.type == message.type and given.content == message.content
 
 
-def _are_messages(value: Any) -> bool:
+def are_messages(value: Any) -> bool:
+    """Tell whether the value is a list of messages."""
     return isinstance(value, list | tuple) and all(isinstance(m, BaseMessage) for m in value)
 
 
 def _message(value: Any, position: int) -> BaseMessage:
-    try:
+    if isinstance(value, BaseMessage):
+        return message_chunk_to_message(value.model_copy())
+    with suppress(ValueError, TypeError, KeyError, NotImplementedError):  # they quote the text
         return convert_to_messages([value])[0]
-    except (ValueError, TypeError, KeyError, NotImplementedError):
-        # LangChain's errors quote the text.
-        kind = f"{type(value).__name__} with {_names(value)}" if isinstance(value, dict) else ""
-        raise ConfigurationError(
-            f"messages[{position}] of the input is no message: a {kind or type(value).__name__}"
-        ) from None
+    kind = f"{type(value).__name__} with {_names(value)}" if isinstance(value, dict) else ""
+    raise ConfigurationError(
+        f"messages[{position}] of the input is no message: a {kind or type(value).__name__}"
+    )
 
 
 def _names(value: Mapping[str, Any]) -> str:

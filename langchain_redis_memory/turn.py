@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, ToolMessage
 from typing_extensions import override
 
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
+from langchain_redis_memory.interrupted import cut_short, sent_part
+from langchain_redis_memory.storage.codec import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.messages import BaseMessage
@@ -63,16 +63,20 @@ class Turn:
         return any(message.id for message in self.new)
 
     def begin(self, reading: Reading) -> None:
-        """Put the input together, without messages that are stored already."""
-        asked, seen = self.new, set(reading.ids)
-        self.new = []
-        for message in asked:
-            if not message.id or message.id not in seen:
-                self.new.append(message)
-                seen.add(message.id or "")
+        """Put the input together, without messages that are stored already.
+
+        Raises:
+            UnstorableMessageError: A new message could not be stored, whatever the reply is.
+        """
+        asked = self.new
+        # A client that sends everything again sends it in order: what stands before a message
+        # that is stored was stored too, even if `max_messages` has let it go since.
+        stored = [i for i, message in enumerate(asked) if message.id in reading.ids]
+        fresh = asked[stored[-1] + 1 :] if stored else asked
+        self.new = list({message.id or n: message for n, message in enumerate(fresh)}.values())
+        encode_messages(self.new, self.token)
         self.history = reading.messages
-        resent = len(self.new) < len(asked)
-        self.given = self.shapes.given(self.value, self.history, self.new, resent=resent)
+        self.given = self.shapes.given(self.value, self.history, self.new)
 
     def record(self, output: Any) -> list[BaseMessage]:
         """Give the messages to store."""
@@ -82,14 +86,15 @@ class Turn:
         """Give the messages to store when the reader left after these pieces."""
         if self.policy.on_interrupted == "discard":
             return []
-        return self.new + cut_short(self.shapes.outgoing_part(pieces, [*self.history, *self.new]))
+        part = sent_part(pieces, self.shapes, [*self.history, *self.new])
+        return self.new + cut_short(part)
 
     def record_failed(self) -> list[BaseMessage]:
         """Give the messages to store when the runnable failed."""
         return self.new if self.policy.keep_failed_input else []
 
     def not_saved(
-        self, error: Exception, output: Any, messages: Sequence[BaseMessage]
+        self, error: BaseException, output: Any, messages: Sequence[BaseMessage]
     ) -> TurnNotSavedError:
         """Make the error that hands the turn back."""
         # Only our own errors are known to hold no text of a message.
@@ -121,66 +126,3 @@ class RunEnd(BaseCallbackHandler):
     @override
     def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
         self.state = outputs if isinstance(outputs, Mapping) else None
-
-
-def cut_short(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
-    """Make what was sent of a reply fit to be stored: marked, and without unanswered calls.
-
-    The last of the agent's messages has ``response_metadata["interrupted"]``. A tool call without
-    its result would make chat models refuse the conversation from then on, and so would a message
-    without content or one that ends in half a block.
-    """
-    kept = list(messages)
-    answered = {message.tool_call_id for message in kept if isinstance(message, ToolMessage)}
-    for position, message in enumerate(kept):
-        if isinstance(message, AIMessage) and not _is_answered(message, answered):
-            kept[position:] = [_only_text(message)]
-            break
-    if kept and isinstance(kept[-1], AIMessage):
-        last = _without_half_block(kept.pop())
-        kept += [last] if last.content else []
-    for position in reversed(range(len(kept))):
-        if isinstance(kept[position], AIMessage):
-            metadata = {**kept[position].response_metadata, "interrupted": True}
-            kept[position] = kept[position].model_copy(update={"response_metadata": metadata})
-            break
-    return kept
-
-
-def _is_answered(message: AIMessage, answered: set[str]) -> bool:
-    calls = [*message.tool_calls, *message.invalid_tool_calls]
-    return all(call["id"] in answered for call in calls)
-
-
-# Blocks arrive in order, so only the last ones can lack their end: the name of a call, the
-# signature of a thought.
-_CAN_BE_HALF = re.compile("tool|call|thinking|reasoning|json")
-
-
-def _without_half_block(message: BaseMessage) -> BaseMessage:
-    content = message.content
-    if isinstance(content, str):
-        return message
-    end = len(content)
-    while (
-        end
-        and isinstance(block := content[end - 1], dict)
-        and _CAN_BE_HALF.search(str(block.get("type")))
-    ):
-        end -= 1
-    return message.model_copy(update={"content": content[:end]})
-
-
-def _only_text(message: AIMessage) -> AIMessage:
-    content = message.content
-    if not isinstance(content, str):
-        content = [
-            block for block in content if isinstance(block, str) or block.get("type") == "text"
-        ]
-    return AIMessage(
-        content,
-        id=message.id,
-        name=message.name,
-        response_metadata=message.response_metadata,
-        usage_metadata=message.usage_metadata,
-    )

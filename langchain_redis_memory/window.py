@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from langchain_core.messages import (
+    AIMessage,
     BaseMessage,
     ChatMessage,
     FunctionMessage,
@@ -105,19 +106,38 @@ def select(
     turns: list[list[BaseMessage]] = []
     turn: list[BaseMessage] = []  # newest first, like `turns`
     for message in newest_first:
-        if turn and opens_turn(turn[-1]) and not opens_turn(message):
+        if turn and _is_turn(turn) and not opens_turn(message):
             if not room.takes(turn) and turns:
-                return system + _in_order(turns)
+                return _with_calls(system + _in_order(turns))
             turns.append(turn)
             turn = []
         turn.append(message)
     if whole and system:
         turn.pop()  # the first message itself, which stands in front in any case
-    if whole and turn and (room.takes(turn) or (not turns and opens_turn(turn[-1]))):
-        turns.append(turn)
+    if whole and (room.takes(turn) or (not turns and _is_turn(turn))):
+        return system + _in_order([*turns, turn])
     if not turns:
         turns.append(_tail(turn, _Room(window, system)))
-    return system + _in_order(turns)
+    return _with_calls(system + _in_order(turns))
+
+
+def _is_turn(newest_first: list[BaseMessage]) -> bool:
+    """Tell whether the messages begin with the user's, and with nothing that answers a call."""
+    if not newest_first or not opens_turn(newest_first[-1]):
+        return False
+    then = (message for message in reversed(newest_first) if not opens_turn(message))
+    return not isinstance(next(then, None), ToolMessage | FunctionMessage)
+
+
+def _with_calls(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Leave out results whose call was cut away, which happens when turns run into each other."""
+    calls = {
+        call["id"]
+        for message in messages
+        if isinstance(message, AIMessage)
+        for call in (*message.tool_calls, *message.invalid_tool_calls)
+    }
+    return [m for m in messages if not isinstance(m, ToolMessage) or m.tool_call_id in calls]
 
 
 class _Room:

@@ -578,7 +578,7 @@ def test_a_damaged_element_is_reported_and_not_quoted(name):
     assert "LINDEX 'key' 3" in str(error)
     # The lines of this test are quoted by no traceback that a user sees.
     shown = "".join(traceback.format_exception_only(error))
-    assert error.__suppress_context__
+    assert error.__context__ is None
     assert error.__cause__ is None
     assert "SECR" not in shown
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -37,7 +37,7 @@ from langchain_redis_memory import (
     StorageRejected,
     UnstorableMessageError,
 )
-from langchain_redis_memory.conversation import new_token
+from langchain_redis_memory.conversation import append, new_token
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
 
 Community = RedisChatMessageHistory.__mro__[1]
@@ -615,3 +615,44 @@ async def test_a_damaged_element_is_told_and_nothing_is_skipped(history, server,
     assert history.count() == 6
     history.add_messages(talk())
     assert history.count() == 8
+
+
+def test_reading_a_key_of_another_type_changes_nothing(memory, server):
+    """Somebody's text does not begin to expire because a history was pointed at it."""
+    server.client.set("message_store:x", "precious")
+    for options in ({}, {"window": 3}):
+        history = RedisChatMessageHistory("x", url=server.url, ttl=60, **options)
+        with pytest.raises(StorageRejected, match="another type"):
+            _ = history.messages
+    assert server.client.ttl("message_store:x") == -1
+    assert server.client.get("message_store:x") == b"precious"
+
+
+def test_a_token_is_known_again_whatever_became_of_the_messages(memory):
+    """A turn kept by the caller as JSON, in another order of keys, is stored once."""
+    history = memory.history("support", "alice", "s1")
+    token = new_token()
+    messages = [HumanMessage("hi", additional_kwargs={"b": 1, "a": 2}), AIMessage("yo")]
+    history.add_messages(messages, token=token)
+    history.add_messages([AIMessage(str(i)) for i in range(1200)])
+    again = [HumanMessage("hi", additional_kwargs={"a": 2, "b": 1}), AIMessage("yo", id="late")]
+    history.add_messages(again, token=token)
+    assert history.count() == 1202
+
+
+def test_a_repeat_after_many_others_is_found(memory):
+    """What an operation sends after a lost reply looks through the whole conversation."""
+    conversation = memory.conversation("support", "alice", "s1")
+    operation = append(conversation.key, [HumanMessage("once")], conversation.limits)
+    attempts = operation.attempts()
+    connection = conversation.connection
+    assert connection.run(next(attempts)) is True
+    conversation.append([AIMessage(str(i)) for i in range(700)])
+    assert connection.run(next(attempts)) is False
+    assert conversation.count() == 701
+
+
+def test_a_single_message_in_place_of_a_list_is_refused(memory):
+    """The error says what to pass."""
+    with pytest.raises(ConfigurationError, match="a list of messages, not HumanMessage"):
+        memory.history("support", "alice", "s1").add_messages(HumanMessage("hi"))

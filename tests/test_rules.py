@@ -17,6 +17,7 @@ LAYERS = [
     {"runnable", "history"},
     {"remembering"},
     {"turn"},
+    {"interrupted"},
     {"conversation", "shapes"},
     {"scripts", "limits"},
     {"window"},

@@ -15,8 +15,9 @@ from langchain_core.messages import (
 
 from langchain_redis_memory.conversation import Reading
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
+from langchain_redis_memory.interrupted import cut_short, sent_part
 from langchain_redis_memory.shapes import Shapes, joined
-from langchain_redis_memory.turn import Policy, Turn, cut_short
+from langchain_redis_memory.turn import Policy, Turn
 
 SECRET = "the-text-of-a-message"
 HI = HumanMessage("hi")
@@ -103,7 +104,7 @@ def test_a_wrong_input_is_named_without_its_text(keys, value, told):
 def test_what_the_runnable_is_given(keys, value, expected):
     """Earlier messages stand before the new ones, or under their own key."""
     before = dict(value) if isinstance(value, dict) else value
-    assert Shapes(**keys).given(value, [YO], [HI], resent=False) == expected
+    assert Shapes(**keys).given(value, [YO], [HI]) == expected
     assert value == before
 
 
@@ -326,13 +327,13 @@ def test_half_a_call_is_cut(arguments):
             tool_call_chunks=[{**call, "id": None, "name": None}],
         ),
     ]
-    (part,) = cut_short(Shapes().outgoing_part(pieces, []))
+    (part,) = cut_short(sent_part(pieces, Shapes(), []))
     assert part.text == "let me"
     assert [block["type"] for block in part.content] == ["text"]
     assert not part.tool_calls
     assert not part.invalid_tool_calls
     plain = AIMessageChunk("let me", tool_call_chunks=[call])
-    (part,) = cut_short(Shapes().outgoing_part([plain], []))
+    (part,) = cut_short(sent_part([plain], Shapes(), []))
     assert (part.content, part.tool_calls, part.invalid_tool_calls) == ("let me", [], [])
 
 
@@ -388,7 +389,7 @@ def test_calls_that_are_answered_in_part_go_with_their_results():
 )
 def test_the_pieces_of_an_unfinished_stream(keys, pieces, expected):
     """What can be told of a reply is, also from the updates of a graph's nodes."""
-    assert Shapes(**keys).outgoing_part(pieces, [HI]) == expected
+    assert sent_part(pieces, Shapes(**keys), [HI]) == expected
 
 
 # Turns and policies

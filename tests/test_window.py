@@ -389,3 +389,36 @@ def test_damage_outside_the_window_does_not_hide_the_window(server, memory):
     with pytest.raises(CorruptedDataError) as caught:
         chat.read()
     assert (caught.value.key, caught.value.position) == (chat.key, 1)
+
+
+def test_a_result_that_comes_after_the_user_spoke_again_is_not_parted(memory):
+    """Someone who appends message by message lets turns run into each other."""
+    call = {"name": "look", "args": {}, "id": "c1"}
+    messages = [
+        HumanMessage("1"),
+        AIMessage("", tool_calls=[call]),
+        HumanMessage("hurry"),
+        ToolMessage("found", tool_call_id="c1"),
+        AIMessage("2"),
+    ]
+    assert select(messages[::-1], Window(messages=3)) == messages
+    for limits in ({"window": 3}, {"max_messages": 3}):
+        history = memory.history("support", "alice", str(limits), **limits)
+        for message in messages:
+            history.add_message(message)
+        assert history.messages == messages
+
+
+def test_a_result_whose_call_was_cut_away_is_left_out():
+    """Also when other messages stand between the user's and the result."""
+    call = {"name": "look", "args": {}, "id": "c1"}
+    messages = [
+        HumanMessage("1"),
+        AIMessage("", tool_calls=[call]),
+        HumanMessage("hurry"),
+        AIMessage("in a moment"),
+        ToolMessage("found", tool_call_id="c1"),
+        AIMessage("2"),
+    ]
+    kept = [message.content for message in select(messages[::-1], Window(messages=4))]
+    assert kept == ["hurry", "in a moment", "2"]

@@ -18,6 +18,7 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     HumanMessage,
+    HumanMessageChunk,
     ToolMessage,
 )
 from langchain_core.output_parsers import StrOutputParser
@@ -33,7 +34,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from pydantic import Field
 
-from langchain_redis_memory import RedisMemory, RetryPolicy
+from langchain_redis_memory import RedisMemory, RetryPolicy, RunnableWithRedisHistory
 from langchain_redis_memory.errors import (
     ConfigurationError,
     CorruptedDataError,
@@ -1262,3 +1263,82 @@ def _chain(error):
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_a_resend_does_not_bring_back_what_was_let_go(memory):
+    """A client that sends everything again meets a conversation that keeps four messages."""
+    chat = memory.with_history(
+        lambda messages: AIMessage(f"a{messages[-1].content[1:]}", id=f"a{messages[-1].id}"),
+        agent="a",
+        max_messages=4,
+    )
+    sent = []
+    for number in range(1, 6):
+        sent.append(HumanMessage(f"h{number}", id=str(number)))
+        sent.append(chat.invoke(sent, CONFIG))
+    kept = stored(memory)
+    assert [message.content for message in kept] == ["h4", "a4", "h5", "a5"]
+
+
+def test_one_message_object_may_be_used_twice(memory):
+    """What a runnable does to the messages that it is given does not reach the caller's."""
+
+    def marks(messages):
+        for message in messages:
+            message.id = message.id or f"set-{len(messages)}"
+        return AIMessage("yo")
+
+    chat = memory.with_history(marks, agent="a")
+    again = HumanMessage("go on")
+    chat.invoke(again, CONFIG)
+    chat.invoke([again], CONFIG)
+    assert again.id is None
+    kept = stored(memory)
+    assert [message.content for message in kept] == ["go on", "yo", "go on", "yo"]
+
+
+def test_a_message_that_cannot_be_stored_is_refused_before_the_runnable_is_called(memory):
+    """Nobody pays for a reply to a turn that cannot be kept."""
+    called = []
+    chat = memory.with_history(called.append, agent="a")
+    with pytest.raises(UnstorableMessageError, match=r"messages\[0\]\.additional_kwargs"):
+        chat.invoke(HumanMessage("hi", additional_kwargs={"picture": b"..."}), CONFIG)
+    assert called == []
+
+
+def test_a_chunk_in_the_input_is_stored_as_a_message(memory):
+    """As one in the reply is."""
+    chat = memory.with_history(lambda _: "yo", agent="a")
+    chat.invoke(HumanMessageChunk("hi"), CONFIG)
+    assert stored(memory) == [HumanMessage("hi"), AIMessage("yo")]
+
+
+def test_an_agents_messages_are_found_among_its_other_keys(memory):
+    """A dict with "messages" needs no output_messages_key."""
+    chat = memory.with_history(
+        lambda _: {"messages": [AIMessage("yo")], "structured_response": {"a": 1}}, agent="a"
+    )
+    chat.invoke("hi", CONFIG)
+    assert stored(memory) == [HumanMessage("hi"), AIMessage("yo")]
+
+
+def test_a_history_of_another_kind_is_refused():
+    """The wrapper needs a history of this package."""
+    chat = RunnableWithRedisHistory(lambda _: "yo", lambda session_id, user_id: object())
+    with pytest.raises(ConfigurationError, match="RedisChatMessageHistory"):
+        chat.invoke("hi", CONFIG)
+
+
+@pytest.mark.parametrize("mode", ["messages", ["messages", "updates"], ["messages"], "values"])
+def test_an_agents_stream_that_is_abandoned_keeps_what_was_sent(agent, memory, mode):
+    """Whatever LangGraph puts around the pieces."""
+    stream = agent.chat.stream({"messages": [HumanMessage("add")]}, CONFIG, stream_mode=mode)
+    seen = 0
+    for piece in stream:
+        seen += "AIMessage" in repr(piece)
+        if seen >= 2:
+            break
+    stream.close()
+    kept = stored(memory)
+    assert isinstance(kept[0], HumanMessage)
+    assert len(kept) > 1, kept

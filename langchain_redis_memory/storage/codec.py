@@ -95,9 +95,11 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
         for name in stored.get("assigned", ()):
             _assign(message, name, stored["data"][name])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        # The cause may quote the stored text, so only its kind is told and it is not chained.
-        raise CorruptedDataError(key, position, type(error).__name__) from None
-    return message
+        reason = type(error).__name__
+    else:
+        return message
+    # Not within the clause above: the error there may quote the stored text, and would be kept.
+    raise CorruptedDataError(key, position, reason)
 
 
 def message_id(element: bytes) -> str | None:
@@ -138,16 +140,20 @@ def _encode(message: BaseMessage, path: str, token: str) -> bytes:
 
 def _changed_by_reading(message: BaseMessage, stored: dict[str, Any], path: str) -> list[str]:
     """Name the fields that the message's class would read back otherwise than they are."""
+    again: BaseMessage | None = None
+    field: tuple[int | str, ...] = ()
+    why = ""
     try:
         again = messages_from_dict([stored])[0]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        field = error.errors()[0]["loc"][:1] if isinstance(error, ValidationError) else ()
         # A validator's own words may quote the value; a TypeError's name arguments and types.
+        field = error.errors()[0]["loc"][:1] if isinstance(error, ValidationError) else ()
         why = str(error) if isinstance(error, TypeError) else type(error).__name__
+    if again is None:
         raise UnstorableMessageError(
             ".".join([path, *map(str, field)]),
             f"{type(message).__name__} would refuse it when it is read back ({why})",
-        ) from None
+        )
     if type(again) is not type(message):
         raise UnstorableMessageError(
             f"{path}.type", f"it would come back as a {type(again).__name__}"

@@ -57,13 +57,15 @@ class Connection:
 
     def run(self, operation: Operation[T]) -> T:
         """Run the operation within the policy's deadline."""
-        return retry.call(self.policy, lambda: self._attempt(operation))
+        attempts = operation.attempts()
+        return retry.call(self.policy, lambda: self._attempt(next(attempts)))
 
     async def arun(self, operation: Operation[T]) -> T:
         """Run the operation on the running event loop; see `run`."""
+        attempts = operation.attempts()
         try:
             async with asyncio.timeout(self.policy.deadline) as limit:
-                return await retry.acall(self.policy, lambda: self._aattempt(operation))
+                return await retry.acall(self.policy, lambda: self._aattempt(next(attempts)))
         except TimeoutError as error:
             if not limit.expired():
                 raise

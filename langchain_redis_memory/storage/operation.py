@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class ScriptCall:
 
     script: Script
     key: str
-    arguments: tuple[Argument, ...]
+    arguments: tuple[Argument, ...] = field(repr=False)  # people's words
 
     def by_digest(self) -> Command:
         """Give the short form, which a server that has the script cached understands."""
@@ -60,9 +61,16 @@ class Operation(Generic[T]):
             harm: whoever sends it may do so when a connection broke.
         read: Makes the result of the replies, one a command, with strings as bytes.
         key: The key it is about, for errors.
+        again: What is sent instead when the outcome of an attempt is not known.
     """
 
     name: str
-    commands: tuple[Command | ScriptCall, ...]
+    commands: tuple[Command | ScriptCall, ...] = field(repr=False)  # people's words
     read: Callable[[Sequence[Any]], T]
     key: str = ""
+    again: tuple[Command | ScriptCall, ...] | None = field(default=None, repr=False)
+
+    def attempts(self) -> Iterator[Operation[T]]:
+        """Give what to send at the first attempt, and at each one after it."""
+        yield self
+        yield from repeat(self if self.again is None else replace(self, commands=self.again))

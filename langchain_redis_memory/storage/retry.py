@@ -77,6 +77,22 @@ class RetryPolicy:
         return attempt >= self.attempts or elapsed + pause > latest
 
 
+def checked(policy: object) -> RetryPolicy:
+    """Give the policy, or the default one for None.
+
+    Raises:
+        ConfigurationError: It is something else, such as redis-py's own Retry.
+    """
+    if policy is None:
+        return RetryPolicy()
+    if not isinstance(policy, RetryPolicy):
+        raise ConfigurationError(
+            f"retry must be a langchain_redis_memory.RetryPolicy, not a "
+            f"{type(policy).__module__}.{type(policy).__name__}"
+        )
+    return policy
+
+
 def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
     """Call `attempt` until it succeeds or the policy says that it was the last."""
     began = time.monotonic()
