@@ -10,7 +10,8 @@ from langchain_redis_memory.storage.connection import Connection
 from langchain_redis_memory.storage.keys import Keys, encode_id
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import RetryPolicy
-from langchain_redis_memory.storage.servers import EmbeddedUrl, GivenClients, UrlServer
+from langchain_redis_memory.storage.servers import GivenClients
+from langchain_redis_memory.storage.topologies import Embedded, server_at
 
 if TYPE_CHECKING:
     import os
@@ -102,7 +103,7 @@ class RedisMemory:
         """
         policy = retry or RetryPolicy()
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
-        return cls._on(UrlServer(url, policy, redis_options), policy, Keys(namespace), limits)
+        return cls._on(server_at(url, policy, redis_options), policy, Keys(namespace), limits)
 
     @classmethod
     def embedded(
@@ -137,7 +138,7 @@ class RedisMemory:
 
         policy = retry or RetryPolicy()
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
-        server = EmbeddedUrl(EmbeddedServer(directory), policy, redis_options)
+        server = Embedded(EmbeddedServer(directory), policy, redis_options)
         return cls._on(server, policy, Keys(namespace), limits)
 
     @classmethod

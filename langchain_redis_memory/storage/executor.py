@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import redis
+import redis.asyncio
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
@@ -16,8 +20,7 @@ from langchain_redis_memory.storage.operation import Command, Operation, ScriptC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import redis
-    import redis.asyncio
+    from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
 
@@ -28,9 +31,9 @@ _RAW: dict[str, Any] = {NEVER_DECODE: []}
 class RoundTrips:
     """Counts the requests that were sent, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 0) -> None:
         self._lock = threading.Lock()
-        self.count = 0
+        self.count = count
 
     def add(self) -> None:
         """Count one request, which may hold several commands."""
@@ -41,10 +44,27 @@ class RoundTrips:
 class Executor:
     """Sends operations through a redis-py client, one attempt each."""
 
-    def __init__(self, client: redis.Redis, address: str, trips: RoundTrips) -> None:
-        self.client = client
-        self._address = address
+    def __init__(self, server: Server, trips: RoundTrips) -> None:
+        self._server = server
         self._trips = trips
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The client, made when it is first used."""
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._server.client()
+        return self._client
+
+    def close(self) -> None:
+        """Close the client, if it is ours."""
+        if self._client is not None and self._server.owns_clients:
+            self._client.close()
+            for sentinel in _sentinels(self._client):
+                sentinel.close()
 
     def attempt(self, operation: Operation[T]) -> T:
         """Send the operation once and read its result.
@@ -59,24 +79,40 @@ class Executor:
                 again = self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
         except (*_ERRORS, OSError) as error:
-            raise translate(error, operation, self._address) from error
-        return operation.read(_checked(replies, operation, self._address))
+            raise translate(error, operation, self._server.address) from error
+        if _is_demoted(replies) and self._server.owns_clients:
+            self._leave_demoted_server()
+        return operation.read(_checked(replies, operation, self._server.address))
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         self._trips.add()
         with self.client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command, **_RAW)  # type: ignore[no-untyped-call]  # in redis-py
+                pipeline.execute_command(*command, **_RAW)
             return pipeline.execute(raise_on_error=False)
+
+    def _leave_demoted_server(self) -> None:
+        # The name leads to the new primary, but connections that are open lead to the old one.
+        if isinstance(self.client, redis.Redis):
+            self.client.connection_pool.disconnect(inuse_connections=False)
 
 
 class AsyncExecutor:
     """The same for a `redis.asyncio` client, on the event loop that the client belongs to."""
 
-    def __init__(self, client: redis.asyncio.Redis, address: str, trips: RoundTrips) -> None:
-        self.client = client
-        self._address = address
+    def __init__(self, server: Server, trips: RoundTrips) -> None:
+        self._server = server
         self._trips = trips
+        self.client = server.async_client()
+        # A cluster's pools have no queue for those who wait for a connection.
+        self._turnstile = asyncio.Semaphore(server.async_limit) if server.async_limit else None
+
+    async def aclose(self) -> None:
+        """Close the client, if it is ours."""
+        if self._server.owns_clients:
+            await self.client.aclose()
+            for sentinel in _sentinels(self.client):
+                await sentinel.aclose()
 
     async def attempt(self, operation: Operation[T]) -> T:
         """See `Executor.attempt`."""
@@ -86,18 +122,31 @@ class AsyncExecutor:
                 again = await self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
         except (*_ERRORS, OSError) as error:
-            raise translate(error, operation, self._address) from error
-        return operation.read(_checked(replies, operation, self._address))
+            raise translate(error, operation, self._server.address) from error
+        if _is_demoted(replies) and self._server.owns_clients:
+            await self._leave_demoted_server()
+        return operation.read(_checked(replies, operation, self._server.address))
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        self._trips.add()
-        async with self.client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command, **_RAW)
-            return await pipeline.execute(raise_on_error=False)
+        async with self._turnstile or nullcontext():
+            self._trips.add()
+            async with self.client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command, **_RAW)
+                return await pipeline.execute(raise_on_error=False)
+
+    async def _leave_demoted_server(self) -> None:
+        if isinstance(self.client, redis.asyncio.Redis):
+            await self.client.connection_pool.disconnect(inuse_connections=False)
 
 
 _ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException)
+
+
+def _sentinels(client: Any) -> list[Any]:
+    """Give the clients of the sentinels, which redis-py leaves open with the primary's."""
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return manager.sentinels if manager else []
 
 
 def _by_digest(operation: Operation[Any]) -> list[Command]:
@@ -125,6 +174,13 @@ def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
 def _replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) -> None:
     for position, reply in zip(positions, later, strict=True):
         replies[position] = reply
+
+
+def _is_demoted(replies: Sequence[Any]) -> bool:
+    return any(
+        isinstance(reply, redis_errors.ResponseError) and "READONLY" in f"{reply!r}{reply}".upper()
+        for reply in replies
+    )
 
 
 def _checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:

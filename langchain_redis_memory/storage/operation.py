@@ -60,9 +60,14 @@ class Operation(Generic[T]):
             harm: whoever sends it may do so when a connection broke.
         read: Makes the result of the replies, one a command, with strings as bytes.
         key: The key it is about, for errors.
+        absent: Gives the result without Redis, for who goes on without memory. None where that
+            would be a lie: what was to be removed is still there.
+        writes: Whether going without it drops what was to be stored.
     """
 
     name: str
     commands: tuple[Command | ScriptCall, ...]
     read: Callable[[Sequence[Any]], T]
     key: str = ""
+    absent: Callable[[], T] | None = None
+    writes: bool = False
