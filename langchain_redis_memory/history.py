@@ -93,7 +93,7 @@ class RedisChatMessageHistory(_CommunityHistory):  # type: ignore[misc]  # untyp
         return self.conversation.key
 
     @property
-    def redis_client(self) -> redis.Redis:
+    def redis_client(self) -> redis.Redis | redis.RedisCluster:
         """The redis-py client, as langchain-community's class has it."""
         return self.conversation.connection.client
 

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_memory.errors import MemoryClosedError, StorageUnavailable
 from langchain_redis_memory.storage import retry
 from langchain_redis_memory.storage.availability import Availability
 from langchain_redis_memory.storage.executor import AsyncExecutor, Executor, RoundTrips
+from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-    from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.operation import Page
     from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
+
+# Measured at a million keys: 5.9 s with SCAN's default of 10, 0.5 s with 1,000.
+_PAGE = 1000
 
 
 class Connection:
@@ -70,8 +73,7 @@ class Connection:
             StorageRejected: The server refused it.
             MemoryClosedError: The connection is closed.
         """
-        if self._closed:
-            raise MemoryClosedError
+        self._refuse_if_closed()
         if not self._asks(operation):
             return self._without(operation)
         try:
@@ -85,8 +87,7 @@ class Connection:
 
     async def arun(self, operation: Operation[T]) -> T:
         """Run the operation on the running event loop; see `run`."""
-        if self._closed:
-            raise MemoryClosedError
+        self._refuse_if_closed()
         if not self._asks(operation):
             return self._without(operation)
         try:
@@ -97,6 +98,29 @@ class Connection:
             return self._without(operation)
         self.availability.succeeded(self.server.address)
         return result
+
+    def scan(self, pattern: str) -> Iterator[Page]:
+        """Give the keys that match, page by page; one of them may come twice, as SCAN allows."""
+        self._refuse_if_closed()
+        for node in retry.call(self.policy, self._executor.nodes):
+            cursor = 0
+            while True:
+                cursor, page = self.run(scan(pattern, cursor, node))
+                yield page
+                if not cursor:
+                    break
+
+    async def ascan(self, pattern: str) -> AsyncIterator[Page]:
+        """See `scan`."""
+        self._refuse_if_closed()
+        executor = await self._executor_of_loop()
+        for node in await retry.acall(self.policy, executor.nodes):
+            cursor = 0
+            while True:
+                cursor, page = await self.arun(scan(pattern, cursor, node))
+                yield page
+                if not cursor:
+                    break
 
     def close(self) -> None:
         """Close what was opened for threads, and refuse further use."""
@@ -110,6 +134,10 @@ class Connection:
         if mine is not None:
             await mine.closer.aclose()
         self.close()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise MemoryClosedError
 
     def _asks(self, operation: Operation[T]) -> bool:
         if not self._stateless or operation.absent is None:
@@ -184,6 +212,16 @@ class Connection:
         # Kept, not collected: closing them here would take the parent's sockets from its loop.
         self._parents = self._by_loop
         self._by_loop = weakref.WeakKeyDictionary()
+
+
+def scan(pattern: str, cursor: int, node: Any) -> Operation[tuple[int, Page]]:
+    """Ask one node for the next page of the keys that match."""
+    return Operation(
+        "listing keys",
+        (("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE),),
+        lambda replies: (int(replies[0][0]), replies[0][1]),
+        node=node,
+    )
 
 
 class _LoopClient:

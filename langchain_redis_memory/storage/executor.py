@@ -74,7 +74,7 @@ class Executor:
             StorageRejected: The server refused it.
         """
         try:
-            replies = self._send(_by_digest(operation))
+            replies = self._send(_by_digest(operation), operation.node)
             if missing := _unknown_scripts(replies):
                 again = self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
@@ -84,11 +84,21 @@ class Executor:
             self._leave_demoted_server()
         return operation.read(_checked(replies, operation, self._server.address))
 
-    def _send(self, commands: Sequence[Command]) -> list[Any]:
+    def nodes(self) -> list[Any]:
+        """Name the nodes that hold keys, for operations on each of them."""
+        try:
+            if isinstance(self.client, redis.RedisCluster):
+                return list(self.client.get_primaries())
+        except (*_ERRORS, OSError) as error:
+            raise translate(error, _FINDING_NODES, self._server.address) from error
+        return [None]
+
+    def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
+        options = _RAW if node is None else {**_RAW, "target_nodes": node}
         with self.client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command, **_RAW)
+                pipeline.execute_command(*command, **options)
             return pipeline.execute(raise_on_error=False)
 
     def _leave_demoted_server(self) -> None:
@@ -117,7 +127,7 @@ class AsyncExecutor:
     async def attempt(self, operation: Operation[T]) -> T:
         """See `Executor.attempt`."""
         try:
-            replies = await self._send(_by_digest(operation))
+            replies = await self._send(_by_digest(operation), operation.node)
             if missing := _unknown_scripts(replies):
                 again = await self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
@@ -127,12 +137,23 @@ class AsyncExecutor:
             await self._leave_demoted_server()
         return operation.read(_checked(replies, operation, self._server.address))
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+    async def nodes(self) -> list[Any]:
+        """See `Executor.nodes`."""
+        try:
+            if isinstance(self.client, redis.asyncio.RedisCluster):
+                await self.client.initialize()
+                return list(self.client.get_primaries())
+        except (*_ERRORS, OSError) as error:
+            raise translate(error, _FINDING_NODES, self._server.address) from error
+        return [None]
+
+    async def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
+        options = _RAW if node is None else {**_RAW, "target_nodes": node}
         async with self._turnstile or nullcontext():
             self._trips.add()
             async with self.client.pipeline(transaction=False) as pipeline:
                 for command in commands:
-                    pipeline.execute_command(*command, **_RAW)
+                    pipeline.execute_command(*command, **options)
                 return await pipeline.execute(raise_on_error=False)
 
     async def _leave_demoted_server(self) -> None:
@@ -140,6 +161,7 @@ class AsyncExecutor:
             await self.client.connection_pool.disconnect(inuse_connections=False)
 
 
+_FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)
 _ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException)
 
 

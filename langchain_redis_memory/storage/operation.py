@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
 Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
 """A command's name and arguments, as they go over the wire."""
+
+
+Page = Sequence[bytes]
+"""Some of the keys that a SCAN found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +76,5 @@ class Operation(Generic[T]):
     key: str = ""
     absent: Callable[[], T] | None = None
     writes: bool = False
+    node: Any = None
+    """Which node of a cluster, as the executor names it; None for the one that owns the keys."""

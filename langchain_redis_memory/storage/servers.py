@@ -23,7 +23,7 @@ class Server(Protocol):
     starts: bool
     """Whether `prepare` has work to do, which may take a moment."""
     async_limit: int | None
-    """How many operations may be under way at once on an event loop; None if its pool sees to it."""
+    """How many operations one event loop may have under way; None if the pool sees to it."""
 
     def prepare(self) -> None:
         """See to it that the server runs: before first use, and after it could not be reached."""
@@ -48,11 +48,9 @@ class GivenClients:
 
     owns_clients = False
     starts = False
-    async_limit = None
+    async_limit: int | None = None
 
-    def __init__(
-        self, client: Client | None, async_client: AsyncClient | None
-    ) -> None:
+    def __init__(self, client: Client | None, async_client: AsyncClient | None) -> None:
         if client is None and async_client is None:
             raise ConfigurationError(
                 "name a server: RedisMemory.from_url(...), RedisMemory.embedded(...), or "

@@ -93,7 +93,9 @@ class Standalone:
         return flavour.SSLConnection if self._at.tls else flavour.Connection
 
     def _reached(self) -> dict[str, Any]:
-        place = dict(zip(("host", "port"), self._at.nodes[0], strict=True)) if self._at.nodes else {}
+        place = (
+            dict(zip(("host", "port"), self._at.nodes[0], strict=True)) if self._at.nodes else {}
+        )
         return {**self._options, **place}
 
     def _check(self) -> None:
@@ -134,13 +136,13 @@ class Sentinel(Standalone):
         manager = redis.sentinel.Sentinel(
             self._at.nodes, sentinel_kwargs={**self._for_sentinels(), "retry": _no_retry()}
         )
-        return _SentinelPool(self._at.service, manager, **self._for_primary(), retry=_no_retry())
+        return _SentinelPool(self._at.service, manager, **self._for_primary(), retry=_no_retry())  # type: ignore[no-untyped-call]  # its base is redis-py's
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
         manager = redis.asyncio.sentinel.Sentinel(
             self._at.nodes, sentinel_kwargs={**self._for_sentinels(), "retry": _no_async_retry()}
         )
-        return _AsyncSentinelPool(
+        return _AsyncSentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
             self._at.service, manager, **self._for_primary(), retry=_no_async_retry()
         )
 

@@ -1,4 +1,4 @@
-"""URLs of every topology. What is wrong with one is told without quoting it: it holds a password."""
+"""URLs of every topology; what is wrong with one is told without quoting its password."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis.asyncio.connection import parse_url as parse_async
 from redis.connection import parse_url
 
 from langchain_redis_memory.errors import ConfigurationError
@@ -41,7 +40,9 @@ class Address:
     def __str__(self) -> str:
         if not self.nodes:
             return f"unix:{self.options.get('path', '')}"
-        nodes = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.nodes)
+        nodes = ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.nodes
+        )
         if self.topology == "cluster":
             return f"cluster {nodes}"
         database = self.options.get("db", 0)
