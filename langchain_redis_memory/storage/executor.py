@@ -115,10 +115,12 @@ class AsyncExecutor:
         self._trips = trips
         self.client = server.async_client()
         # A cluster's pools have no queue for those who wait for a connection.
+        self._under_way: set[asyncio.Task[list[Any]]] = set()
         self._turnstile = asyncio.Semaphore(server.async_limit) if server.async_limit else None
 
     async def aclose(self) -> None:
         """Close the client, if it is ours."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._server.owns_clients:
             await self.client.aclose()
             for sentinel in _sentinels(self.client):
@@ -148,6 +150,21 @@ class AsyncExecutor:
         return [None]
 
     async def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
+        if not isinstance(self.client, redis.asyncio.RedisCluster):
+            return await self._send_through(commands, node)
+        # A cluster's client loses the connections of a task that is cancelled (redis-py 6), so
+        # the caller may leave, and the request is seen through to its reply.
+        task = asyncio.ensure_future(self._send_through(commands, node))
+        self._under_way.add(task)
+        task.add_done_callback(self._settle)
+        return await asyncio.shield(task)
+
+    def _settle(self, task: asyncio.Task[list[Any]]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, since the caller may have left
+
+    async def _send_through(self, commands: Sequence[Command], node: Any) -> list[Any]:
         options = _RAW if node is None else {**_RAW, "target_nodes": node}
         async with self._turnstile or nullcontext():
             self._trips.add()
