@@ -169,7 +169,9 @@ def read(
             commands.append(scripts.EXTEND.on(key, limits.ttl_ms))
         if entry is not None:
             commands.append(scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms))
-    return Operation("reading a conversation", tuple(commands), result, key)
+    return Operation(
+        "reading a conversation", tuple(commands), result, key, absent=lambda: Reading([])
+    )
 
 
 def append(
@@ -202,17 +204,27 @@ def append(
         lambda replies: replies[0] == 1,
         key,
         again=commands(_BY_TOKEN if repeat else _ANYWHERE),
+        absent=lambda: False,
+        writes=True,
     )
 
 
 def count(key: str) -> Operation[int]:
     """Count the stored messages."""
-    return Operation("counting messages", (("LLEN", key),), lambda replies: int(replies[0]), key)
+    return Operation(
+        "counting messages",
+        (("LLEN", key),),
+        lambda replies: int(replies[0]),
+        key,
+        absent=lambda: 0,
+    )
 
 
 def time_to_live(key: str) -> Operation[float | None]:
     """Ask for the time to live, in seconds."""
-    return Operation("asking for the time to live", (("PTTL", key),), _seconds, key)
+    return Operation(
+        "asking for the time to live", (("PTTL", key),), _seconds, key, absent=lambda: None
+    )
 
 
 def clear(key: str, entry: SessionEntry | None = None) -> Operation[None]:

@@ -17,7 +17,7 @@ from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
 from langchain_redis_memory.storage.connection import Connection
 from langchain_redis_memory.storage.retry import RetryPolicy
-from langchain_redis_memory.storage.servers import UrlServer
+from langchain_redis_memory.storage.topologies import server_at
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "`langchain-community` is being sunset", DeprecationWarning)
@@ -93,7 +93,7 @@ class RedisChatMessageHistory(_CommunityHistory):  # type: ignore[misc]  # untyp
         return self.conversation.key
 
     @property
-    def redis_client(self) -> redis.Redis:
+    def redis_client(self) -> redis.Redis | redis.RedisCluster:
         """The redis-py client, as langchain-community's class has it."""
         return self.conversation.connection.client
 
@@ -186,5 +186,5 @@ def _shared(url: str) -> Connection:
         connection = _connections.get(url) if isinstance(url, str) else None
         if connection is None:
             policy = RetryPolicy()
-            connection = _connections[url] = Connection(UrlServer(url, policy, {}), policy)
+            connection = _connections[url] = Connection(server_at(url, policy, {}), policy)
         return connection

@@ -13,6 +13,25 @@ SEVEN_DAYS = 7 * 24 * 3600
 _LONGEST_TTL = 100 * 366 * 24 * 3600
 
 
+def check_ttl(ttl: object) -> None:
+    """Refuse what is neither None nor a time to live in seconds."""
+    if ttl is not None and (
+        isinstance(ttl, bool)
+        or not isinstance(ttl, int | float)
+        # False for NaN and infinity too; Python compares integers of any size with it.
+        or not 0.001 <= ttl <= _LONGEST_TTL  # noqa: PLR2004 - Redis counts milliseconds
+    ):
+        raise ConfigurationError(
+            f"ttl must be a positive number of seconds (100 years at most), or None for never, "
+            f"not {ttl!r:.80}"
+        )
+
+
+def in_milliseconds(seconds: float) -> int:
+    """Give seconds as Redis counts them."""
+    return int(seconds * 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of a conversation.
@@ -32,16 +51,7 @@ class Limits:
     max_messages: int | None = None
 
     def __post_init__(self) -> None:
-        ttl: object = self.ttl
-        if ttl is not None and (
-            isinstance(ttl, bool)
-            or not isinstance(ttl, int | float)
-            or not 0.001 <= ttl <= _LONGEST_TTL  # noqa: PLR2004 - Redis counts milliseconds
-        ):
-            raise ConfigurationError(
-                f"ttl must be a positive number of seconds (100 years at most), or None for "
-                f"never, not {ttl!r:.80}"
-            )
+        check_ttl(self.ttl)
         check_count("max_messages", self.max_messages)
         if not isinstance(self.window, Window):
             check_count("window", self.window)
@@ -49,7 +59,7 @@ class Limits:
     @property
     def ttl_ms(self) -> int:
         """The time to live in milliseconds, with 0 for never."""
-        return 0 if self.ttl is None else int(self.ttl * 1000)
+        return 0 if self.ttl is None else in_milliseconds(self.ttl)
 
     @property
     def reading(self) -> Window | None:

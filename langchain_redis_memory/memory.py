@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
 from langchain_redis_memory.storage.connection import Connection
 from langchain_redis_memory.storage.keys import Keys, encode_id
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import checked
-from langchain_redis_memory.storage.servers import EmbeddedUrl, GivenClients, UrlServer
+from langchain_redis_memory.storage.servers import GivenClients
+from langchain_redis_memory.storage.topologies import Embedded, server_at
+from langchain_redis_memory.values import get_text, set_text
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.storage.retry import RetryPolicy
-    from langchain_redis_memory.storage.servers import Server
+    from langchain_redis_memory.store import RedisStore
     from langchain_redis_memory.window import Window
+
+OnUnavailable = Literal["error", "stateless"]
 
 DEFAULT_USER = "default"
 """The user of a session for which none was named."""
@@ -50,6 +55,10 @@ class RedisMemory:
             all.
         max_messages: How many messages of a conversation are kept; None for all.
         retry: How long to go on trying while Redis is away.
+        on_unavailable: What comes then: "error", or "stateless" for going on without memory:
+            reads give nothing and writes are dropped, until Redis is back. Removing raises an
+            error in any case.
+        outage_pause: Seconds between attempts to reach Redis while going on without it.
 
     Raises:
         ConfigurationError: An option cannot be used.
@@ -65,13 +74,14 @@ class RedisMemory:
         window: Window | int | None = None,
         max_messages: int | None = None,
         retry: RetryPolicy | None = None,
+        on_unavailable: OnUnavailable = "error",
+        outage_pause: float = 5.0,
     ) -> None:
-        self._set_up(
-            GivenClients(client, async_client),
-            checked(retry),
-            Keys(namespace),
-            Limits(ttl=ttl, window=window, max_messages=max_messages),
-        )
+        limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
+        policy = checked(retry)
+        pause = _pause(on_unavailable, outage_pause)
+        connection = Connection(GivenClients(client, async_client), policy, pause)
+        self._set_up(connection, Keys(namespace), limits)
 
     @classmethod
     def from_url(
@@ -83,18 +93,25 @@ class RedisMemory:
         window: Window | int | None = None,
         max_messages: int | None = None,
         retry: RetryPolicy | None = None,
+        on_unavailable: OnUnavailable = "error",
+        outage_pause: float = 5.0,
         **redis_options: Any,
     ) -> Self:
         """Make a memory on the server that a URL names.
 
         Args:
-            url: ``redis://user:password@host:6379/0``, ``rediss://...`` for TLS, or
-                ``unix:///path/to/socket``.
+            url: ``redis://user:password@host:6379/0``, ``unix:///path/to/socket``,
+                ``redis+sentinel://user:password@host1:26379,host2:26379/service/0`` (with
+                ``?sentinel_username=...&sentinel_password=...`` if the sentinels ask), or
+                ``redis+cluster://user:password@host1:7000,host2:7001``. With TLS these begin
+                with ``rediss``.
             namespace: See `RedisMemory`, as for the options that follow.
             ttl: See `RedisMemory`.
             window: See `RedisMemory`.
             max_messages: See `RedisMemory`.
             retry: See `RedisMemory`.
+            on_unavailable: See `RedisMemory`.
+            outage_pause: See `RedisMemory`.
             redis_options: What redis-py's connections and pools take, such as
                 ``max_connections=20`` or ``ssl_ca_certs="ca.pem"``.
 
@@ -103,7 +120,9 @@ class RedisMemory:
         """
         policy = checked(retry)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
-        return cls._on(UrlServer(url, policy, redis_options), policy, Keys(namespace), limits)
+        pause = _pause(on_unavailable, outage_pause)
+        connection = Connection(server_at(url, policy, redis_options), policy, pause)
+        return cls._on(connection, Keys(namespace), limits)
 
     @classmethod
     def embedded(
@@ -115,6 +134,8 @@ class RedisMemory:
         window: Window | int | None = None,
         max_messages: int | None = None,
         retry: RetryPolicy | None = None,
+        on_unavailable: OnUnavailable = "error",
+        outage_pause: float = 5.0,
         **redis_options: Any,
     ) -> Self:
         """Make a memory on a server of its own, which keeps its data in a directory.
@@ -129,6 +150,8 @@ class RedisMemory:
             window: See `RedisMemory`.
             max_messages: See `RedisMemory`.
             retry: See `RedisMemory`.
+            on_unavailable: See `RedisMemory`.
+            outage_pause: See `RedisMemory`.
             redis_options: See `from_url`.
 
         Raises:
@@ -138,17 +161,18 @@ class RedisMemory:
 
         policy = checked(retry)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
-        server = EmbeddedUrl(EmbeddedServer(directory), policy, redis_options)
-        return cls._on(server, policy, Keys(namespace), limits)
+        server = Embedded(EmbeddedServer(directory), policy, redis_options)
+        connection = Connection(server, policy, _pause(on_unavailable, outage_pause))
+        return cls._on(connection, Keys(namespace), limits)
 
     @classmethod
-    def _on(cls, server: Server, policy: RetryPolicy, keys: Keys, limits: Limits) -> Self:
+    def _on(cls, connection: Connection, keys: Keys, limits: Limits) -> Self:
         memory = cls.__new__(cls)
-        memory._set_up(server, policy, keys, limits)  # noqa: SLF001 - a second constructor
+        memory._set_up(connection, keys, limits)  # noqa: SLF001 - a second constructor
         return memory
 
-    def _set_up(self, server: Server, policy: RetryPolicy, keys: Keys, limits: Limits) -> None:
-        self._connection = Connection(server, policy)
+    def _set_up(self, connection: Connection, keys: Keys, limits: Limits) -> None:
+        self._connection = connection
         self._keys = keys
         self._limits = limits
 
@@ -159,6 +183,19 @@ class RedisMemory:
     def address(self) -> str:
         """Where the server is, without a password."""
         return self._connection.server.address
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis is there, as far as the last operation could tell.
+
+        Only a memory that goes on without Redis (``on_unavailable="stateless"``) keeps watch.
+        """
+        return self._connection.availability.available
+
+    @property
+    def dropped_writes(self) -> int:
+        """How many writes were dropped while going on without Redis."""
+        return self._connection.availability.dropped
 
     @property
     def round_trips(self) -> int:
@@ -277,6 +314,49 @@ class RedisMemory:
             policy=Policy(on_save_error, on_interrupted, keep_failed_input),
         )
 
+    def get(self, key: str) -> str | None:
+        """Read a text under a key of your own, outside the namespace; None if there is none.
+
+        Raises:
+            ConfigurationError: The key cannot be used.
+        """
+        return self._connection.run(get_text(key))
+
+    async def aget(self, key: str) -> str | None:
+        """See `get`."""
+        return await self._connection.arun(get_text(key))
+
+    def set(self, key: str, value: str, ttl: float | None = 3600) -> None:
+        """Write a text under a key of your own, outside the namespace.
+
+        Args:
+            key: The key, as it stands.
+            value: The text.
+            ttl: Seconds until it expires; None for never.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+        """
+        self._connection.run(set_text(key, value, ttl))
+
+    async def aset(self, key: str, value: str, ttl: float | None = 3600) -> None:
+        """See `set`."""
+        await self._connection.arun(set_text(key, value, ttl))
+
+    def store(self, name: str, *, ttl: float | None = None) -> RedisStore:
+        """Give a store of bytes by key, for whatever in LangChain takes a `BaseStore`.
+
+        Args:
+            name: Which store; its keys start with ``agent:store:<name>:``.
+            ttl: Seconds until a value expires after it was set; None for never.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+        """
+        from langchain_redis_memory.store import RedisStore  # noqa: PLC0415 - loads langchain_core.stores
+
+        return RedisStore(self._connection, self._keys.store(name), ttl)
+
     def ping(self) -> bool:
         """Ask whether the server answers.
 
@@ -322,6 +402,18 @@ class RedisMemory:
 
     def _limits_with(self, changes: dict[str, Any]) -> Limits:
         return self._limits.changed(changes)
+
+
+def _pause(on_unavailable: object, seconds: object) -> float | None:
+    if on_unavailable not in ("error", "stateless"):
+        raise ConfigurationError(
+            f"on_unavailable must be 'error' or 'stateless', not {on_unavailable!r:.80}"
+        )
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ConfigurationError(
+            f"outage_pause must be a positive number of seconds, not {seconds!r:.80}"
+        )
+    return float(seconds) if on_unavailable == "stateless" else None
 
 
 def _answered(replies: Sequence[Any]) -> bool:

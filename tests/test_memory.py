@@ -318,3 +318,74 @@ async def test_two_hundred_turns_at_once_need_ten_connections(memory, server):
     assert server.connections() - before <= 10
     assert server.client.zcard("agent:memory:support:u:sessions") == 200
     await memory.aclose()
+
+
+async def test_waiting_for_a_connection_survives_the_cancellation_of_others(server):
+    """A caller in the queue is not forgotten when those beside it are cancelled."""
+    async with RedisMemory.from_url(server.url, max_connections=2) as memory:
+        await memory.aset("key", "value")
+        for _ in range(60):
+            tasks = [asyncio.ensure_future(memory.aget("key")) for _ in range(30)]
+            for delay, task in enumerate(tasks):
+                if delay % 3:
+                    asyncio.get_running_loop().call_later(delay / 20_000, task.cancel)
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {o for o in outcomes if not isinstance(o, asyncio.CancelledError)} <= {"value"}
+            assert outcomes[0] == "value"
+
+
+async def test_closing_under_load_says_that_it_is_closed(server):
+    """Whoever is at work meanwhile gets MemoryClosedError, and no connection stays open."""
+    connected = int(server.client.info("clients")["connected_clients"])
+    for _ in range(10):
+        memory = RedisMemory.from_url(server.url)
+        history = memory.history("support", "alice", "s1")
+
+        def work(history=history):
+            while True:
+                history.count()
+
+        threads = [asyncio.ensure_future(asyncio.to_thread(work)) for _ in range(4)]
+        tasks = [asyncio.ensure_future(history.acount()) for _ in range(20)]
+        await asyncio.sleep(0.005)
+        await memory.aclose()
+        outcomes = await asyncio.gather(*tasks, *threads, return_exceptions=True)
+        failed = {type(outcome) for outcome in outcomes if isinstance(outcome, Exception)}
+        assert failed == {MemoryClosedError}
+    gc.collect()
+    assert int(server.client.info("clients")["connected_clients"]) <= connected
+
+
+def test_an_async_client_that_was_passed_in_keeps_to_its_loop(server):
+    """On another event loop the error says what to do, in place of redis-py's."""
+    client = redis.asyncio.Redis(unix_socket_path=server.socket)
+    memory = RedisMemory(async_client=client)
+
+    async def use_and_close():
+        await memory.aping()
+        await client.aclose()
+
+    asyncio.run(use_and_close())
+    with pytest.raises(ConfigurationError, match="each loop"):
+        asyncio.run(memory.aping())
+
+
+def test_a_policy_of_redis_py_is_refused(server):
+    """Retry objects of the two libraries are easily mistaken for each other."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    with pytest.raises(ConfigurationError, match=r"RetryPolicy, not a redis\.retry\.Retry"):
+        RedisMemory.from_url(server.url, retry=Retry(NoBackoff(), 3))
+
+
+def test_errors_can_be_pickled():
+    """They travel between processes with all that they carry."""
+    import pickle
+
+    from langchain_redis_memory import CorruptedDataError, TurnNotSavedError
+
+    turn = TurnNotSavedError("no", "reply", [HumanMessage("hi")], "0" * 32)
+    for error in (MemoryClosedError(), turn, CorruptedDataError("key", 3, "why")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

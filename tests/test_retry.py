@@ -66,11 +66,11 @@ def test_what_waiting_cannot_cure_is_raised_at_once(flavour):
 
 
 def test_no_attempt_begins_that_could_end_after_the_deadline():
-    """An attempt may wait twice for the server, a quarter of the deadline each time."""
-    policy = RetryPolicy(attempts=100, deadline=8)
+    """An attempt may wait twice, a fifth of the deadline each time."""
+    policy = RetryPolicy(attempts=100, deadline=10)
     assert policy.attempt_timeout == 2
-    assert not policy.is_last(attempt=1, elapsed=3.0, pause=1.0)
-    assert policy.is_last(attempt=1, elapsed=3.0, pause=1.1)
+    assert not policy.is_last(attempt=1, elapsed=5.0, pause=1.0)
+    assert policy.is_last(attempt=1, elapsed=5.0, pause=1.1)
     assert policy.is_last(attempt=100, elapsed=0, pause=0)
 
 

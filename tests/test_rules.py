@@ -14,18 +14,18 @@ LAYERS = [
     {"__main__"},
     {"cli", "commands"},
     {"memory"},
-    {"runnable", "history"},
-    {"remembering"},
+    {"runnable", "history", "store"},
+    {"remembering", "values"},
     {"turn"},
     {"interrupted"},
     {"conversation", "shapes"},
     {"scripts", "limits"},
     {"window"},
     {"storage.connection"},
-    {"storage.servers"},
-    {"storage.embedded"},
+    {"storage.topologies"},
+    {"storage.servers", "storage.urls", "storage.embedded"},
     {"storage.executor", "storage.codec"},
-    {"storage.retry", "storage.operation", "storage.keys"},
+    {"storage.availability", "storage.retry", "storage.operation", "storage.keys"},
     {"errors"},
 ]
 APART = {"__init__", "_version", "offline_model", "samples", "storage", "storage._keeper"}
@@ -77,7 +77,10 @@ def test_imports_point_down_only(name):
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("redis", {"storage.executor", "storage.servers"}),
+        (
+            "redis",
+            {"storage.executor", "storage.servers", "storage.topologies", "storage.urls"},
+        ),
         ("langchain_community", {"history"}),
         ("langchain_core.runnables.history", {"runnable"}),
         ("langchain_core.chat_history", set()),

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import redis
+import redis.asyncio
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
-from langchain_redis_memory.errors import RedisMemoryError, StorageRejected, StorageUnavailable
+from langchain_redis_memory.errors import (
+    MemoryClosedError,
+    RedisMemoryError,
+    StorageRejected,
+    StorageUnavailable,
+)
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import redis
-    import redis.asyncio
+    from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
 
@@ -28,9 +36,9 @@ _RAW: dict[str, Any] = {NEVER_DECODE: []}
 class RoundTrips:
     """Counts the requests that were sent, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 0) -> None:
         self._lock = threading.Lock()
-        self.count = 0
+        self.count = count
 
     def add(self) -> None:
         """Count one request, which may hold several commands."""
@@ -41,10 +49,27 @@ class RoundTrips:
 class Executor:
     """Sends operations through a redis-py client, one attempt each."""
 
-    def __init__(self, client: redis.Redis, address: str, trips: RoundTrips) -> None:
-        self.client = client
-        self._address = address
+    def __init__(self, server: Server, trips: RoundTrips) -> None:
+        self._server = server
         self._trips = trips
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The client, made when it is first used."""
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._server.client()
+        return self._client
+
+    def close(self) -> None:
+        """Close the client, if it is ours."""
+        if self._client is not None and self._server.owns_clients:
+            self._client.close()
+            for sentinel in _sentinels(self._client):
+                sentinel.close()
 
     def attempt(self, operation: Operation[T]) -> T:
         """Send the operation once and read its result.
@@ -54,50 +79,125 @@ class Executor:
             StorageRejected: The server refused it.
         """
         try:
-            replies = self._send(_by_digest(operation))
+            replies = self._send(_by_digest(operation), operation.node)
             if missing := _unknown_scripts(replies):
                 again = self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
         except (*_ERRORS, OSError) as error:
-            raise translate(error, operation, self._address) from error
-        return operation.read(_checked(replies, operation, self._address))
+            raise translate(error, operation, self._server.address) from error
+        if _is_demoted(replies) and self._server.owns_clients:
+            self._leave_demoted_server()
+        return operation.read(_checked(replies, operation, self._server.address))
 
-    def _send(self, commands: Sequence[Command]) -> list[Any]:
+    def nodes(self) -> list[Any]:
+        """Name the nodes that hold keys, for operations on each of them."""
+        try:
+            if isinstance(self.client, redis.RedisCluster):
+                return list(self.client.get_primaries())
+        except (*_ERRORS, OSError) as error:
+            raise translate(error, _FINDING_NODES, self._server.address) from error
+        return [None]
+
+    def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
+        options = _RAW if node is None else {**_RAW, "target_nodes": node}
         with self.client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command, **_RAW)  # type: ignore[no-untyped-call]  # in redis-py
+                pipeline.execute_command(*command, **options)
             return pipeline.execute(raise_on_error=False)
+
+    def _leave_demoted_server(self) -> None:
+        # The name leads to the new primary, but connections that are open lead to the old one.
+        if isinstance(self.client, redis.Redis):
+            self.client.connection_pool.disconnect(inuse_connections=False)
 
 
 class AsyncExecutor:
     """The same for a `redis.asyncio` client, on the event loop that the client belongs to."""
 
-    def __init__(self, client: redis.asyncio.Redis, address: str, trips: RoundTrips) -> None:
-        self.client = client
-        self._address = address
+    def __init__(self, server: Server, trips: RoundTrips) -> None:
+        self._server = server
         self._trips = trips
+        self.client = server.async_client()
+        self._under_way: set[asyncio.Task[list[Any]]] = set()
+        self._closed = False
+        # Clients that were passed in have pools of their own to limit them.
+        self._turnstile = asyncio.Semaphore(server.async_limit or sys.maxsize)
+
+    async def aclose(self) -> None:
+        """Close the client, if it is ours, when the requests that are under way have ended."""
+        self._closed = True
+        if self._server.async_limit:
+            for _ in range(self._server.async_limit):
+                await self._turnstile.acquire()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._server.owns_clients:
+            await self.client.aclose()
+            for sentinel in _sentinels(self.client):
+                await sentinel.aclose()
 
     async def attempt(self, operation: Operation[T]) -> T:
         """See `Executor.attempt`."""
         try:
-            replies = await self._send(_by_digest(operation))
+            replies = await self._send(_by_digest(operation), operation.node)
             if missing := _unknown_scripts(replies):
                 again = await self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
         except (*_ERRORS, OSError) as error:
-            raise translate(error, operation, self._address) from error
-        return operation.read(_checked(replies, operation, self._address))
+            raise translate(error, operation, self._server.address) from error
+        if _is_demoted(replies) and self._server.owns_clients:
+            await self._leave_demoted_server()
+        return operation.read(_checked(replies, operation, self._server.address))
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        self._trips.add()
-        async with self.client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command, **_RAW)
-            return await pipeline.execute(raise_on_error=False)
+    async def nodes(self) -> list[Any]:
+        """See `Executor.nodes`."""
+        try:
+            if isinstance(self.client, redis.asyncio.RedisCluster):
+                await self.client.initialize()
+                return list(self.client.get_primaries())
+        except (*_ERRORS, OSError) as error:
+            raise translate(error, _FINDING_NODES, self._server.address) from error
+        return [None]
+
+    async def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
+        if not isinstance(self.client, redis.asyncio.RedisCluster):
+            return await self._send_through(commands, node)
+        # A cluster's client loses the connections of a task that is cancelled (redis-py 6), so
+        # the caller may leave, and the request is seen through to its reply.
+        task = asyncio.ensure_future(self._send_through(commands, node))
+        self._under_way.add(task)
+        task.add_done_callback(self._settle)
+        return await asyncio.shield(task)
+
+    def _settle(self, task: asyncio.Task[list[Any]]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, since the caller may have left
+
+    async def _send_through(self, commands: Sequence[Command], node: Any) -> list[Any]:
+        options = _RAW if node is None else {**_RAW, "target_nodes": node}
+        async with self._turnstile:
+            if self._closed:
+                raise MemoryClosedError
+            self._trips.add()
+            async with self.client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command, **options)
+                return await pipeline.execute(raise_on_error=False)
+
+    async def _leave_demoted_server(self) -> None:
+        if isinstance(self.client, redis.asyncio.Redis):
+            await self.client.connection_pool.disconnect(inuse_connections=False)
 
 
+_FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)
 _ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException)
+
+
+def _sentinels(client: Any) -> list[Any]:
+    """Give the clients of the sentinels, which redis-py leaves open with the primary's."""
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return manager.sentinels if manager else []
 
 
 def _by_digest(operation: Operation[Any]) -> list[Command]:
@@ -125,6 +225,13 @@ def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
 def _replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) -> None:
     for position, reply in zip(positions, later, strict=True):
         replies[position] = reply
+
+
+def _is_demoted(replies: Sequence[Any]) -> bool:
+    return any(
+        isinstance(reply, redis_errors.ResponseError) and "READONLY" in f"{reply!r}{reply}".upper()
+        for reply in replies
+    )
 
 
 def _checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:

@@ -34,12 +34,26 @@ def encode_id(value: object, name: str) -> str:
     Raises:
         ConfigurationError: The id is no string, or empty.
     """
+    encoded = encode_text(value, name)
+    if not encoded:
+        raise ConfigurationError(f"{name} must not be empty")
+    if encoded in RESERVED_IDS:
+        return _percent(encoded[0]) + encoded[1:]
+    return encoded
+
+
+def encode_text(value: object, name: str) -> str:
+    """Give a text the form in which it stands at the end of a key, also an empty one.
+
+    Args:
+        value: The text.
+        name: What the text is, for the error.
+
+    Raises:
+        ConfigurationError: It is no string.
+    """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
-    if not value:
-        raise ConfigurationError(f"{name} must not be empty")
-    if value in RESERVED_IDS:
-        return _percent(value[0]) + value[1:]
     return _UNSAFE.sub(lambda match: _percent(match[0]), value)
 
 
@@ -89,6 +103,10 @@ class Keys:
     def session(self, agent: str, user: str, session: str) -> str:
         """Name the list of a session's messages."""
         return f"{self._owner(agent, user)}:{encode_id(session, 'session_id')}"
+
+    def store(self, name: str) -> str:
+        """Name what the keys of a store start with."""
+        return f"{self.namespace}:store:{encode_id(name, 'name')}:"
 
     def sessions(self, agent: str, user: str) -> str:
         """Name the sorted set of a user's sessions with an agent."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
 Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
 """A command's name and arguments, as they go over the wire."""
+
+
+Page = Sequence[bytes]
+"""Some of the keys that a SCAN found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,9 @@ class Operation(Generic[T]):
         read: Makes the result of the replies, one a command, with strings as bytes.
         key: The key it is about, for errors.
         again: What is sent instead when the outcome of an attempt is not known.
+        absent: Gives the result without Redis, for who goes on without memory. None where that
+            would be a lie: what was to be removed is still there.
+        writes: Whether going without it drops what was to be stored.
     """
 
     name: str
@@ -69,6 +77,10 @@ class Operation(Generic[T]):
     read: Callable[[Sequence[Any]], T]
     key: str = ""
     again: tuple[Command | ScriptCall, ...] | None = field(default=None, repr=False)
+    absent: Callable[[], T] | None = None
+    writes: bool = False
+    node: Any = None
+    """Which node of a cluster, as the executor names it; None for the one that owns the keys."""
 
     def attempts(self) -> Iterator[Operation[T]]:
         """Give what to send at the first attempt, and at each one after it."""

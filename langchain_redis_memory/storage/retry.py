@@ -43,7 +43,7 @@ class RetryPolicy:
         ConfigurationError: One of them is no positive number.
     """
 
-    attempts: int = 10
+    attempts: int = 12
     initial: float = 0.05
     maximum: float = 1.0
     deadline: float = 10.0
@@ -58,11 +58,11 @@ class RetryPolicy:
 
     @property
     def attempt_timeout(self) -> float:
-        """Seconds that one wait for the server may take: connecting, or a reply.
+        """Seconds that one wait may take: for a connection of the pool, to connect, or a reply.
 
-        An attempt has two such waits, and one more must fit when an attempt fails late.
+        A server that hangs is met by one such wait, behind one for a connection at most.
         """
-        return self.deadline / 4
+        return self.deadline / 5
 
     def is_last(self, *, attempt: int, elapsed: float, pause: float) -> bool:
         """Tell whether attempt number `attempt`, which failed, was the last one.

@@ -1,0 +1,77 @@
+"""What is sent for values by key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.limits import check_ttl, in_milliseconds
+from langchain_redis_memory.storage.keys import encode_id
+from langchain_redis_memory.storage.operation import Command, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def get_all(names: Sequence[str]) -> Operation[list[bytes | None]]:
+    """Read values, None for each that is not there; GET each, as they may be in many slots."""
+    commands: list[Command] = [("GET", name) for name in names]
+    return Operation(
+        "reading values",
+        tuple(commands),
+        list,
+        names[0],
+        absent=lambda: [None] * len(names),
+    )
+
+
+def set_all(pairs: Sequence[tuple[str, bytes]], ttl: float | None) -> Operation[None]:
+    """Write values; on a cluster not all of them at one moment."""
+    expiry: tuple[Any, ...] = ("PX", in_milliseconds(ttl)) if ttl is not None else ()
+    commands: list[Command] = [("SET", name, value, *expiry) for name, value in pairs]
+    return Operation(
+        "storing values",
+        tuple(commands),
+        lambda _: None,
+        pairs[0][0],
+        absent=lambda: None,
+        writes=True,
+    )
+
+
+def delete_all(names: Sequence[str]) -> Operation[None]:
+    """Remove values."""
+    commands: list[Command] = [("UNLINK", name) for name in names]
+    return Operation("removing values", tuple(commands), lambda _: None, names[0])
+
+
+def get_text(key: str) -> Operation[str | None]:
+    """Read a text."""
+    return Operation(
+        "reading a value", (("GET", _checked_key(key)),), _text, key, absent=lambda: None
+    )
+
+
+def set_text(key: str, value: str, ttl: float | None) -> Operation[None]:
+    """Write a text."""
+    check_ttl(ttl)
+    if not isinstance(value, str):
+        raise ConfigurationError(f"the value must be a string, not {type(value).__name__}")
+    return set_all([(_checked_key(key), _encoded(value, "the value"))], ttl)
+
+
+def _checked_key(key: str) -> str:
+    encode_id(key, "key")
+    _encoded(key, "key")
+    return key
+
+
+def _encoded(text: str, name: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name} is not text that UTF-8 can hold") from None
+
+
+def _text(replies: Sequence[Any]) -> str | None:
+    return None if replies[0] is None else replies[0].decode()
