@@ -6,12 +6,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint types format clean help
+.PHONY: demo test lint types notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
 	@echo "make test    run the tests"
 	@echo "make lint    check style          make types   check types"
+	@echo "make notebooks  run the notebooks"
 	@echo "make format  put style right      make clean   remove what make made"
 
 demo: $(VENV)/.package
@@ -26,6 +27,10 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# Runs each from top to bottom and writes its outputs.
+notebooks: $(VENV)/.dev
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
