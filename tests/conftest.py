@@ -32,6 +32,19 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=needing)
 
 
+def pytest_sessionfinish(session):
+    """Hand what a worker of pytest-xdist left out to the process that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = _left_out
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take it from there."""
+    told = getattr(node, "workeroutput", {}).get("left_out", [])
+    _left_out.extend(line for line in told if line not in _left_out)
+
+
 def pytest_terminal_summary(terminalreporter):
     """Name every test that was left out."""
     if _left_out:
