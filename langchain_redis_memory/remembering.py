@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 from typing_extensions import override
 
+from langchain_redis_memory.saving import Saver
 from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.turn import RunEnd, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForChainRun,
         CallbackManagerForChainRun,
     )
-    from langchain_core.messages import BaseMessage
     from langchain_core.runnables import RunnableConfig
     from langchain_core.runnables.graph import Graph
     from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-    from langchain_redis_memory.errors import TurnNotSavedError
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.shapes import Shapes
     from langchain_redis_memory.turn import Policy
-
-_PATIENCE = 1.0  # seconds
-
-_logger = logging.getLogger("langchain_redis_memory")
 
 
 class Remembering(Runnable[Any, Any]):
@@ -44,7 +39,7 @@ class Remembering(Runnable[Any, Any]):
         self._runnable = runnable
         self._shapes = shapes
         self._policy = policy
-        self._saving: set[asyncio.Task[None]] = set()
+        self._saver = Saver(policy)
 
     @property
     @override
@@ -83,9 +78,9 @@ class Remembering(Runnable[Any, Any]):
         try:
             output = self._runnable.invoke(turn.given, config, **kwargs)
         except BaseException:
-            self._save_aside(turn, turn.record_failed)
+            self._saver.save_aside(turn, turn.record_failed)
             raise
-        self._save(turn, output)
+        self._saver.save(turn, output)
         return output
 
     @override
@@ -104,9 +99,9 @@ class Remembering(Runnable[Any, Any]):
         try:
             output = await self._runnable.ainvoke(turn.given, config, **kwargs)
         except BaseException:
-            await self._asave_aside(turn, turn.record_failed)
+            await self._saver.asave_aside(turn, turn.record_failed)
             raise
-        await self._asave(turn, output)
+        await self._saver.asave(turn, output)
         return output
 
     # Streams
@@ -149,47 +144,42 @@ class Remembering(Runnable[Any, Any]):
                 sent.append(piece)
                 yield piece
         except (GeneratorExit, KeyboardInterrupt):
-            self._save_aside(turn, lambda: turn.record_part(sent))
+            self._saver.save_aside(turn, lambda: turn.record_part(sent))
             raise
         except BaseException:
-            self._save_aside(turn, turn.record_failed)
+            self._saver.save_aside(turn, turn.record_failed)
             raise
-        self._save(turn, end.state or joined(sent))
+        self._saver.save(turn, end.state or joined(sent))
 
     @override
-    async def astream(
+    def astream(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         async def inputs() -> AsyncIterator[Any]:
             yield input
 
-        stream = self._atransform_stream_with_config(inputs(), self._apieces, config, **kwargs)
-        async with aclosing(stream):  # type: ignore[type-var]  # an async generator in truth
-            async for piece in stream:
-                yield piece
+        def answer(
+            inputs: AsyncIterator[Any],
+            run_manager: AsyncCallbackManagerForChainRun,
+            config: RunnableConfig,
+            **kwargs: Any,
+        ) -> AsyncIterator[Any]:
+            begin = partial(self._begin, inputs, run_manager, config, kwargs)
+            return _AsyncPieces(begin, self._saver)
 
-    async def _apieces(
+        return self._atransform_stream_with_config(inputs(), answer, config, **kwargs)
+
+    async def _begin(
         self,
         inputs: AsyncIterator[Any],
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
-        **kwargs: Any,
-    ) -> AsyncIterator[Any]:
+        kwargs: dict[str, Any],
+    ) -> tuple[Turn, RunEnd, AsyncIterator[Any]]:
         turn = self._turn(await anext(inputs), config)
         await self._aload(turn, run_manager)
         end = RunEnd.of(config)
-        sent: list[Any] = []
-        try:
-            async for piece in self._runnable.astream(turn.given, config, **kwargs):
-                sent.append(piece)
-                yield piece
-        except (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt):
-            await self._asave_aside(turn, lambda: turn.record_part(sent))
-            raise
-        except BaseException:
-            await self._asave_aside(turn, turn.record_failed)
-            raise
-        await self._asave(turn, end.state or joined(sent))
+        return turn, end, self._runnable.astream(turn.given, config, **kwargs)
 
     # Reading
 
@@ -224,57 +214,61 @@ class Remembering(Runnable[Any, Any]):
             raise
         await run.on_chain_end(turn.history)
 
-    # Saving
 
-    def _save(self, turn: Turn, output: Any) -> None:
-        messages: list[BaseMessage] = []
-        try:
-            messages = turn.record(output)
-            turn.conversation.append(messages, turn.token)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
-            self._tell(turn, turn.not_saved(error, output, messages), error)
+class _AsyncPieces:
+    """The pieces of a streamed turn, which is stored when they end or the reader leaves.
 
-    async def _asave(self, turn: Turn, output: Any) -> None:
-        messages: list[BaseMessage] = []
+    No asynchronous generator: an event loop that ends closes each of those by itself and all at
+    once, and would get in the way of LangChain's closing of this one.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], Awaitable[tuple[Turn, RunEnd, AsyncIterator[Any]]]],
+        saver: Saver,
+    ) -> None:
+        self._begin = begin
+        self._saver = saver
+        self._state: tuple[Turn, RunEnd, AsyncIterator[Any]] | None = None
+        self._sent: list[Any] = []
+        self._is_over = False
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._is_over:
+            raise StopAsyncIteration
+        if self._state is None:
+            self._state = await self._begin()
+            self._ends = self._state[0].conversation.connection.hold_open()
+        turn, end, pieces = self._state
         try:
-            messages = turn.record(output)
-            await turn.conversation.aappend(messages, turn.token)
-        except asyncio.CancelledError:
-            # The reply is complete, perhaps sent: it is stored, and by its token only once.
-            await self._asave_aside(turn, lambda: messages)
+            piece = await anext(pieces)
+        except StopAsyncIteration:
+            await self._finish(self._saver.asave(turn, end.state or joined(self._sent)))
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
-            self._tell(turn, turn.not_saved(error, output, messages), error)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            await self.aclose()
+            raise
+        except BaseException:
+            await self._finish(self._saver.asave_aside(turn, turn.record_failed))
+            raise
+        self._sent.append(piece)
+        return piece
 
-    def _tell(self, turn: Turn, error: TurnNotSavedError, cause: Exception) -> None:
-        if self._policy.on_save_error == "raise":
-            raise error from cause
-        _log(turn, error)
+    async def aclose(self) -> None:
+        """Store what was sent, if the reader leaves before the end."""
+        if self._state is None or self._is_over:
+            return
+        turn, _, pieces = self._state
+        await self._finish(self._saver.asave_aside(turn, lambda: turn.record_part(self._sent)))
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
 
-    def _save_aside(self, turn: Turn, messages: Callable[[], list[BaseMessage]]) -> None:
-        # Another exception is on its way to the caller, and must not be replaced by ours.
+    async def _finish(self, saving: Awaitable[None]) -> None:
+        self._is_over = True
         try:
-            turn.conversation.append(messages(), turn.token)
-        except Exception as error:  # noqa: BLE001 - see above
-            _log(turn, turn.not_saved(error, None, ()))
-
-    async def _asave_aside(self, turn: Turn, messages: Callable[[], list[BaseMessage]]) -> None:
-        async def save() -> None:
-            try:
-                await turn.conversation.aappend(messages(), turn.token)
-            except (Exception, asyncio.CancelledError) as error:
-                _log(turn, turn.not_saved(error, None, ()))
-                if isinstance(error, asyncio.CancelledError):
-                    raise
-
-        # The caller's task may be cancelled, again and again; this one is not. Nor does a caller
-        # who has left wait for a server that is away.
-        task = asyncio.ensure_future(save())
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
-        await asyncio.wait([task], timeout=_PATIENCE)
-
-
-def _log(turn: Turn, error: TurnNotSavedError) -> None:
-    # Without the traceback, whose causes may quote texts.
-    _logger.error("a turn of %s was not saved: %s", turn.conversation.key, error.reason)
+            await saving
+        finally:
+            self._ends()

@@ -10,7 +10,6 @@ depends on it but `history`, and what is stored stays.
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
@@ -91,15 +90,12 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
         return self.bound.get_graph(config)
 
     @override
-    async def astream(
+    def astream(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        # As in the parent, but whoever closes this generator also closes the one within, at once.
+        # As in the parent, but without a generator around the stream: who closes it, closes it.
         kwargs = {**self.kwargs, **kwargs}
-        stream = self.bound.astream(input, self._merge_configs(config), **kwargs)
-        async with aclosing(stream):  # type: ignore[type-var]  # an async generator in truth
-            async for piece in stream:
-                yield piece
+        return self.bound.astream(input, self._merge_configs(config), **kwargs)
 
     @override
     def _merge_configs(self, *configs: RunnableConfig | None) -> RunnableConfig:

@@ -16,6 +16,7 @@ LAYERS = [
     {"memory"},
     {"runnable", "history", "store"},
     {"remembering", "values"},
+    {"saving"},
     {"turn"},
     {"interrupted"},
     {"conversation", "shapes"},

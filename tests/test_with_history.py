@@ -1342,3 +1342,40 @@ def test_an_agents_stream_that_is_abandoned_keeps_what_was_sent(agent, memory, m
     kept = stored(memory)
     assert isinstance(kept[0], HumanMessage)
     assert len(kept) > 1, kept
+
+
+BREAKS = """
+import asyncio, sys
+from langchain_redis_memory import OfflineChatModel, RedisMemory
+
+async def main():
+    memory = RedisMemory.from_url(sys.argv[1])
+    chat = memory.with_history(OfflineChatModel(), agent="a")
+    config = {"configurable": {"session_id": "s", "user_id": "u"}}
+    async for _ in chat.astream("Tell me about Lisbon.", config):
+        break
+
+asyncio.run(main())
+"""
+
+
+def test_leaving_a_stream_as_the_event_loop_ends_stores_the_part(start_server):
+    """On a server that knows no script yet, so that storing takes two trips; nothing is printed."""
+    import subprocess
+    import sys
+
+    server = start_server()
+    for _ in range(3):
+        server.client.flushall()
+        server.client.script_flush()
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", BREAKS, server.url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        with RedisMemory.from_url(server.url) as memory:
+            asked, part = stored(memory)
+        assert asked.content == "Tell me about Lisbon."
+        assert part.response_metadata["interrupted"]

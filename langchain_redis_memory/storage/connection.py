@@ -24,7 +24,7 @@ from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from langchain_redis_memory.storage.operation import Page
     from langchain_redis_memory.storage.servers import Client, Server
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 # Measured at a million keys: 5.9 s with SCAN's default of 10, 0.5 s with 1,000.
 _PAGE = 1000
+
+# How long a loop that ends waits for turns that are being stored, in seconds.
+_PATIENCE = 2.0
 
 
 class Connection:
@@ -140,6 +143,25 @@ class Connection:
         if mine is not None:
             await mine.closer.aclose()
         self.close()
+
+    def hold_open(self) -> Callable[[], None]:
+        """Let the running event loop, when it ends, wait a moment before it closes its client.
+
+        Returns:
+            What to call when there is no need to wait any more.
+        """
+        mine = self._by_loop.get(asyncio.get_running_loop())
+        if mine is None:
+            return lambda: None
+        need = asyncio.get_running_loop().create_future()
+        mine.needs.add(need)
+
+        def end() -> None:
+            mine.needs.discard(need)
+            if not need.done():
+                need.set_result(None)
+
+        return end
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -254,16 +276,22 @@ class _LoopClient:
 
     def __init__(self, executor: AsyncExecutor) -> None:
         self.executor = executor
-        self.closer = _closes_with_loop(executor)
+        self.needs: set[asyncio.Future[None]] = set()
+        self.closer = _closes_with_loop(self)
 
 
-async def _closes_with_loop(executor: AsyncExecutor) -> AsyncGenerator[None]:
+async def _closes_with_loop(mine: _LoopClient) -> AsyncGenerator[None]:
     # asyncio.run ends by closing the asynchronous generators that are still suspended
     # (loop.shutdown_asyncgens): the one moment at which a loop that ends can close its sockets.
     try:
         yield
     finally:
-        await executor.aclose()
+        while mine.needs:
+            _, late = await asyncio.wait([*mine.needs], timeout=_PATIENCE)
+            await asyncio.sleep(0)  # for whoever was waited for, to come to its own end
+            if late:
+                break
+        await mine.executor.aclose()
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
