@@ -320,11 +320,11 @@ class RedisMemory:
         Raises:
             ConfigurationError: The key cannot be used.
         """
-        return self._connection.run(get_text(key))
+        return self._connection.run(get_text(self._keys.foreign(key)))
 
     async def aget(self, key: str) -> str | None:
         """See `get`."""
-        return await self._connection.arun(get_text(key))
+        return await self._connection.arun(get_text(self._keys.foreign(key)))
 
     def set(self, key: str, value: str, ttl: float | None = 3600) -> None:
         """Write a text under a key of your own, outside the namespace.
@@ -337,11 +337,11 @@ class RedisMemory:
         Raises:
             ConfigurationError: An argument cannot be used.
         """
-        self._connection.run(set_text(key, value, ttl))
+        self._connection.run(set_text(self._keys.foreign(key), value, ttl))
 
     async def aset(self, key: str, value: str, ttl: float | None = 3600) -> None:
         """See `set`."""
-        await self._connection.arun(set_text(key, value, ttl))
+        await self._connection.arun(set_text(self._keys.foreign(key), value, ttl))
 
     def store(self, name: str, *, ttl: float | None = None) -> RedisStore:
         """Give a store of bytes by key, for whatever in LangChain takes a `BaseStore`.

@@ -105,8 +105,10 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
             spec.id: configurable.get(spec.id, spec.default) for spec in self.history_factory_config
         }
         if not ids["session_id"]:
+            found = "an empty" if "session_id" in configurable else "no"
+            instead = " (thread_id is LangGraph's)" if "thread_id" in configurable else ""
             raise ConfigurationError(
-                "no session_id was given; pass it in the config, such as "
+                f"{found} session_id was given{instead}; pass it in the config, such as "
                 'config={"configurable": {"session_id": "s1", "user_id": "alice"}}'
             )
         history = self.get_session_history(**ids)

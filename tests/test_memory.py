@@ -389,3 +389,12 @@ def test_errors_can_be_pickled():
     for error in (MemoryClosedError(), turn, CorruptedDataError("key", 3, "why")):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_a_text_cannot_take_the_place_of_a_conversation(memory):
+    """Keys of the namespace are no keys of the caller's own."""
+    history = memory.history("support", "alice", "s1")
+    history.add_user_message("precious")
+    with pytest.raises(ConfigurationError, match="namespace 'agent'"):
+        memory.set(history.key, "oops")
+    assert texts(history) == ["precious"]

@@ -318,10 +318,10 @@ def test_a_runnable_that_appends_to_what_it_was_given(memory, form):
 @pytest.mark.parametrize(
     ("ids", "told"),
     [
-        ({}, "no session_id was given"),
-        ({"session_id": ""}, "no session_id was given"),
-        ({"session_id": None}, "no session_id was given"),
-        ({"session_id": 0}, "no session_id was given"),
+        ({}, "session_id was given"),
+        ({"session_id": ""}, "session_id was given"),
+        ({"session_id": None}, "session_id was given"),
+        ({"session_id": 0}, "session_id was given"),
         ({"session_id": 5}, "session_id must be a string, not int"),
         ({"session_id": ["s"]}, "session_id must be a string, not list"),
         ({"session_id": "s", "user_id": None}, "user_id must be a string, not NoneType"),
@@ -1369,7 +1369,7 @@ def test_leaving_a_stream_as_the_event_loop_ends_stores_the_part(start_server):
         server.client.flushall()
         server.client.script_flush()
         done = subprocess.run(
-            [sys.executable, "-X", "dev", "-c", BREAKS, server.url],
+            [sys.executable, "-W", "always", "-c", BREAKS, server.url],
             capture_output=True,
             text=True,
             check=True,

@@ -109,6 +109,10 @@ class _Conversation:
             if line == "/clear":
                 self.history.clear()
                 self._say("The session is empty now.", style="dim")
+            elif line.startswith("/"):
+                self._say(
+                    f"There is no {line.split()[0]}; there are /clear and /quit.", style="dim"
+                )
             elif line:
                 self._answer(line)
 
@@ -131,9 +135,9 @@ class _Conversation:
             self._stream(line)
         except KeyboardInterrupt:
             self._say("\n(stopped; what was said so far is kept)", style="dim")
-        except RedisMemoryError:
-            self.console.print()
-            raise
+        except RedisMemoryError as error:
+            self.failed = True
+            self._say(f"\nError: {error}", style="red")
         except Exception as error:  # noqa: BLE001 - every provider of models has its own errors
             self.failed = True
             self._say(f"\nThe model failed: {type(error).__name__}: {error}", style="red")

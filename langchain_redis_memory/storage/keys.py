@@ -104,6 +104,18 @@ class Keys:
         """Name the list of a session's messages."""
         return f"{self._owner(agent, user)}:{encode_id(session, 'session_id')}"
 
+    def foreign(self, key: str) -> str:
+        """Give a key of the caller's own, unless it is one of this namespace.
+
+        Raises:
+            ConfigurationError: It is: writing there would destroy what is kept under it.
+        """
+        if isinstance(key, str) and key.startswith(f"{self.namespace}:"):
+            raise ConfigurationError(
+                f"key {key!r:.80} is one of the namespace {self.namespace!r}; use another one"
+            )
+        return key
+
     def store(self, name: str) -> str:
         """Name what the keys of a store start with."""
         return f"{self.namespace}:store:{encode_id(name, 'name')}:"
