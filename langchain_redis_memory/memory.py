@@ -77,7 +77,7 @@ class RedisMemory:
         outage_pause: float = 5.0,
     ) -> None:
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
-        policy = retry or RetryPolicy()
+        policy = _policy(retry)
         pause = _pause(on_unavailable, outage_pause)
         connection = Connection(GivenClients(client, async_client), policy, pause)
         self._set_up(connection, Keys(namespace), limits)
@@ -117,7 +117,7 @@ class RedisMemory:
         Raises:
             ConfigurationError: The URL or an option cannot be used.
         """
-        policy = retry or RetryPolicy()
+        policy = _policy(retry)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
         pause = _pause(on_unavailable, outage_pause)
         connection = Connection(server_at(url, policy, redis_options), policy, pause)
@@ -158,7 +158,7 @@ class RedisMemory:
         """
         from langchain_redis_memory.storage.embedded import EmbeddedServer  # noqa: PLC0415 - only its users load it
 
-        policy = retry or RetryPolicy()
+        policy = _policy(retry)
         limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
         server = Embedded(EmbeddedServer(directory), policy, redis_options)
         connection = Connection(server, policy, _pause(on_unavailable, outage_pause))
@@ -397,6 +397,17 @@ class RedisMemory:
 
     def _limits_with(self, changes: dict[str, Any]) -> Limits:
         return self._limits.changed(changes)
+
+
+def _policy(retry: object) -> RetryPolicy:
+    if retry is None:
+        return RetryPolicy()
+    if not isinstance(retry, RetryPolicy):
+        kind = type(retry)
+        raise ConfigurationError(
+            f"retry must be a RetryPolicy, not {kind.__module__}.{kind.__name__}"
+        )
+    return retry
 
 
 def _pause(on_unavailable: object, seconds: object) -> float | None:

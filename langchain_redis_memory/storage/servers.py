@@ -22,8 +22,9 @@ class Server(Protocol):
     """Whether the clients are ours to close."""
     starts: bool
     """Whether `prepare` has work to do, which may take a moment."""
-    async_limit: int | None
-    """How many operations one event loop may have under way; None if the pool sees to it."""
+    limit: int | None
+    """How many operations the threads, or one event loop, may have under way; None if the pool
+    sees to it."""
 
     def prepare(self) -> None:
         """See to it that the server runs: before first use, and after it could not be reached."""
@@ -48,7 +49,7 @@ class GivenClients:
 
     owns_clients = False
     starts = False
-    async_limit: int | None = None
+    limit: int | None = None
 
     def __init__(self, client: Client | None, async_client: AsyncClient | None) -> None:
         if client is None and async_client is None:

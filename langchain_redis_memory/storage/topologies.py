@@ -7,8 +7,11 @@ them. Callers wait for a connection of the pool in place of failing.
 from __future__ import annotations
 
 import inspect
-from functools import partial
+import math
+from contextlib import suppress
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import redis
 import redis.asyncio
@@ -21,9 +24,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.storage.retry import patience
 from langchain_redis_memory.storage.urls import Address, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_redis_memory.storage.embedded import EmbeddedServer
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.storage.servers import AsyncClient, Client, Server
@@ -47,12 +53,48 @@ def server_at(url: str, policy: RetryPolicy, options: dict[str, Any]) -> Server:
     return kinds[address.topology](address, policy, options)
 
 
+class _InTime:
+    """A connection of threads that waits for nothing its operation has no time left for."""
+
+    def _connect(self) -> Any:
+        if not patience():
+            raise redis.TimeoutError("no time was left to connect")
+        return super()._connect()  # type: ignore[misc]  # of redis-py's connection
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        if not patience():
+            self.disconnect()  # type: ignore[attr-defined]  # what comes must be read by nobody
+            raise redis.TimeoutError("no time was left to wait for a reply")
+        return super().read_response(*args, **options)  # type: ignore[misc]  # as above
+
+
+@cache
+def _in_time(kind: type) -> type:
+    return type(kind.__name__, (_InTime, kind), {})
+
+
+class _Pool(redis.BlockingConnectionPool):
+    """A pool whose callers wait for a connection as long as their operation may."""
+
+    def __init__(self, *, connection_class: Any = redis.Connection, **options: Any) -> None:
+        super().__init__(connection_class=_in_time(connection_class), **options)  # type: ignore[no-untyped-call]  # redis-py's
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for a connection."""
+        return min(self._longest, patience())
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        self._longest = math.inf if seconds is None else seconds
+
+
 class Standalone:
     """One server, by TCP, TLS or a Unix socket; see `server_at` for the arguments."""
 
     owns_clients = True
     starts = False
-    async_limit: int | None = None
+    limit: int | None = None
 
     def __init__(self, address: Address, policy: RetryPolicy, options: dict[str, Any]) -> None:
         self.address = str(address)
@@ -76,8 +118,11 @@ class Standalone:
         """See `Server.release`."""
 
     def _pool(self) -> redis.BlockingConnectionPool:
-        return redis.BlockingConnectionPool(
-            connection_class=self._connection_class(redis), **self._reached(), retry=_no_retry()
+        return _Pool(
+            connection_class=self._connection_class(redis),
+            **self._settling(_set_up_and_settle),
+            **self._reached(),
+            retry=_no_retry(),
         )
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
@@ -86,6 +131,11 @@ class Standalone:
             **self._reached(),
             retry=_no_async_retry(),
         )
+
+    def _settling(self, connected: Callable[[Any], None]) -> dict[str, Any]:
+        """Give what makes connections with TLS ready for redis-py's threads' pools."""
+        ours = self._at.tls and "redis_connect_func" not in self._options
+        return {"redis_connect_func": connected} if ours else {}
 
     def _connection_class(self, flavour: Any) -> Any:
         if not self._at.nodes:
@@ -133,10 +183,17 @@ class Sentinel(Standalone):
     """The primary that some sentinels agree on."""
 
     def _pool(self) -> redis.BlockingConnectionPool:
+        settling = self._settling(_set_up_and_settle)
         manager = redis.sentinel.Sentinel(
-            self._at.nodes, sentinel_kwargs={**self._for_sentinels(), "retry": _no_retry()}
+            self._at.nodes,
+            sentinel_kwargs={**settling, **self._for_sentinels(), "retry": _no_retry()},
         )
-        return _SentinelPool(self._at.service, manager, **self._for_primary(), retry=_no_retry())  # type: ignore[no-untyped-call]  # its base is redis-py's
+        for sentinel in manager.sentinels:
+            pool = sentinel.connection_pool
+            pool.connection_class = _in_time(pool.connection_class)
+        return _SentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
+            self._at.service, manager, **settling, **self._for_primary(), retry=_no_retry()
+        )
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
         manager = redis.asyncio.sentinel.Sentinel(
@@ -160,7 +217,7 @@ class Sentinel(Standalone):
         return {**options, "ssl": self._at.tls, **self._options.get("sentinel_kwargs", {})}
 
 
-class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
+class _SentinelPool(redis.sentinel.SentinelConnectionPool, _Pool):
     """Asks the sentinels for the primary, and makes callers wait for a connection."""
 
 
@@ -174,9 +231,10 @@ class Cluster(Standalone):
     """A cluster, found by any of its nodes."""
 
     @property
-    def async_limit(self) -> int:  # type: ignore[override]  # a fact of each cluster here
-        """How many operations may be under way at once, as its async pools do not wait."""
-        return int(self._options["max_connections"])
+    def limit(self) -> int:  # type: ignore[override]  # a fact of each cluster here
+        """How many operations may be under way at once, as its pools do not wait well."""
+        # One more connection stays open at the node that was asked for the slots.
+        return max(int(self._options["max_connections"]) - 1, 1)
 
     def _reached(self) -> dict[str, Any]:
         # What only the cluster's client takes is no option of a connection.
@@ -185,14 +243,21 @@ class Cluster(Standalone):
 
     def client(self) -> Client:
         """See `Server.client`."""
-        options = {**self._options}
-        pool = partial(redis.BlockingConnectionPool, timeout=options.pop("timeout"))
+        # By itself it drops options without a word, health_check_interval among them, and with
+        # nodes alone also the class of pool: so the pools get theirs here, and it gets a URL.
+        pool = partial(
+            _Pool,
+            connection_class=self._connection_class(redis),
+            **self._reached(),
+        )
+        (host, port), *others = self._at.nodes
         return redis.RedisCluster(
-            startup_nodes=[redis.cluster.ClusterNode(*node) for node in self._at.nodes],
+            url=f"redis://[{host}]:{port}" if ":" in host else f"redis://{quote(host)}:{port}",
+            startup_nodes=[redis.cluster.ClusterNode(*node) for node in others],
             connection_pool_class=pool,
+            **self._settling(_settle),
             retry=_no_retry(),
-            ssl=self._at.tls,
-            **options,
+            **{name: value for name, value in self._options.items() if name != "timeout"},
         )
 
     def async_client(self) -> AsyncClient:
@@ -226,6 +291,21 @@ def _no_retry() -> Retry:
 
 def _no_async_retry() -> AsyncRetry:
     return AsyncRetry(NoBackoff(), 0)
+
+
+def _set_up_and_settle(connection: Any) -> None:
+    connection.on_connect()
+    _settle(connection)
+
+
+def _settle(connection: Any) -> None:
+    # With TLS 1.3 the server sends session tickets after the handshake. redis-py's pool for
+    # threads takes them, unread, for the rest of a reply and refuses the connection; they are
+    # read along with the first reply, which there is none of without password and database.
+    connection.send_command("PING", check_health=False)
+    # A user who may not ask is told so by what comes next.
+    with suppress(redis.ResponseError):
+        connection.read_response()
 
 
 def _refuse_retries(options: dict[str, Any]) -> None:
