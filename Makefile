@@ -6,11 +6,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint types notebooks format clean help
+.PHONY: demo test faults lint types notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
 	@echo "make test    run the tests"
+	@echo "make faults  inject every fault on real servers, and print what became of the turns"
 	@echo "make lint    check style          make types   check types"
 	@echo "make notebooks  run the notebooks"
 	@echo "make format  put style right      make clean   remove what make made"
@@ -20,6 +21,9 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+
+faults: $(VENV)/.test
+	$(BIN)/python -m faults
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

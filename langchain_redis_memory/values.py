@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.errors import ConfigurationError, StorageRejected
 from langchain_redis_memory.limits import check_ttl, in_milliseconds
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Command, Operation
@@ -48,7 +49,11 @@ def delete_all(names: Sequence[str]) -> Operation[None]:
 def get_text(key: str) -> Operation[str | None]:
     """Read a text."""
     return Operation(
-        "reading a value", (("GET", _checked_key(key)),), _text, key, absent=lambda: None
+        "reading a value",
+        (("GET", _checked_key(key)),),
+        lambda replies: _text(replies[0], key),
+        key,
+        absent=lambda: None,
     )
 
 
@@ -73,5 +78,11 @@ def _encoded(text: str, name: str) -> bytes:
         raise ConfigurationError(f"{name} is not text that UTF-8 can hold") from None
 
 
-def _text(replies: Sequence[Any]) -> str | None:
-    return None if replies[0] is None else replies[0].decode()
+def _text(value: bytes | None, key: str) -> str | None:
+    if value is None:
+        return None
+    with suppress(UnicodeDecodeError):
+        return value.decode()
+    raise StorageRejected(
+        f"the key {key!r} holds bytes that are no text; another program may have written them"
+    )

@@ -1,21 +1,956 @@
-"""Topologies."""
+"""One behaviour on every topology, sync and async, by URL and by clients passed in."""
 
-from langchain_core.messages import AIMessage
+from __future__ import annotations
 
-from langchain_redis_memory import RedisMemory
+import asyncio
+import gc
+import re
+import ssl
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
+import trustme
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableLambda
+from servers import REDIS_SERVER, Node, free_port, wait_until
+
+from langchain_redis_memory import (
+    OfflineChatModel,
+    RedisMemory,
+    RetryPolicy,
+    StorageRejected,
+    StorageUnavailable,
+    Window,
+)
 
 CONFIG = {"configurable": {"session_id": "s1", "user_id": "alice"}}
+USER, PASSWORD = "us:er@/?#", "p@ss:w/o?r#d%"
+IN_URL = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-async def test_it(cluster_servers, sentinel_servers):
-    """Sync and async turns on a cluster and on a primary found by sentinels."""
-    for servers in (cluster_servers, sentinel_servers):
-        async with RedisMemory.from_url(servers.url, window=3) as memory:
-            chat = memory.with_history(lambda ms: AIMessage(f"saw {len(ms)}"), agent="a")
-            chat.invoke("hi", CONFIG)
-            await chat.ainvoke("hi", CONFIG)
-            assert memory.history("a", "alice", "s1").count() == 4
-            store = memory.store("x")
-            store.mset([(f"k{i}", b"v") for i in range(50)])
-            assert len(set(store.yield_keys())) == 50
-            assert len([key async for key in store.ayield_keys()]) == 50
+# Places
+
+
+class Place:
+    """Where memories are made by URL, and the servers there as the test itself sees them."""
+
+    apart = 1
+    """How many connections may come and go besides: that by which a cluster names its slots."""
+
+    def __init__(self, url, servers, sentinels=(), **options):
+        self.url = url
+        self.servers = [node.client for node in servers]
+        self.sentinels = [node.client for node in sentinels]
+        self.options = options
+        self.flush()
+
+    @asynccontextmanager
+    async def memory(self, **options):
+        """Give a memory, and close it and all that was opened for it."""
+        async with RedisMemory.from_url(self.url, **self.options, **options) as memory:
+            yield memory
+
+    def flush(self):
+        """Remove all data."""
+        for server in self.servers:
+            if server.info("replication")["role"] == "master":
+                server.flushall()
+
+    def connected(self):
+        """Name the connections of clients, at whichever process."""
+        return {
+            (number, client["id"])
+            for number, server in enumerate(self.servers + self.sentinels)
+            for client in server.client_list(_type="normal")
+            if not client["name"].startswith("sentinel-")
+        }
+
+    def received(self):
+        """Count the connections that each process accepted so far."""
+        return [
+            int(server.info("stats")["total_connections_received"])
+            for server in self.servers + self.sentinels
+        ]
+
+
+class Embedded(Place):
+    """The embedded server of a directory."""
+
+    apart = 200
+    """Every caller that finds the server's state unknown looks whether it runs."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.keeper = RedisMemory.embedded(directory)
+        self.keeper.ping()
+        path = self.keeper._connection.server._embedded.socket_path
+        self.servers = [redis.Redis(unix_socket_path=path, decode_responses=True)]
+        self.sentinels = []
+
+    @asynccontextmanager
+    async def memory(self, **options):
+        async with RedisMemory.embedded(self.directory, **options) as memory:
+            yield memory
+
+
+class Given(Place):
+    """Clients of the user's own, with nothing set but where to connect."""
+
+    def __init__(self, open_clients, servers, sentinels=()):
+        super().__init__("", servers, sentinels)
+        self._open = open_clients
+
+    @asynccontextmanager
+    async def memory(self, **options):
+        client, async_client = self._open()
+        async with RedisMemory(client=client, async_client=async_client, **options) as memory:
+            yield memory
+        assert client.ping()
+        assert await async_client.ping()
+        for own in (client, *sentinels_of(client)):
+            own.close()
+        for own in (async_client, *sentinels_of(async_client)):
+            await own.aclose()
+
+
+def sentinels_of(client):
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return manager.sentinels if manager else []
+
+
+@pytest.fixture(scope="session")
+def tcp_server(tmp_path_factory):
+    """One server on TCP."""
+    node = Node(tmp_path_factory.mktemp("tcp") / "server")
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Files of an authority and of what it certifies: servers, clients, a server elsewhere."""
+    assert REDIS_SERVER, "TLS needs redis-server: apt-get install redis-server"
+    folder = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    names = {"server": ("localhost", "127.0.0.1"), "other": ("other.test",), "user": ("a@b.test",)}
+    for name, identities in names.items():
+        certificate = authority.issue_cert(*identities)
+        certificate.private_key_pem.write_to_path(folder / f"{name}.key")
+        certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+    return folder
+
+
+class Secured(Node):
+    """A server on a TLS port; the plain one is for the test itself."""
+
+    def __init__(self, directory, *options, certificates, name="server", config=""):
+        self.tls_port = free_port()
+        super().__init__(
+            directory,
+            *("--tls-port", str(self.tls_port), "--tls-replication", "yes"),
+            *("--tls-cert-file", f"{certificates}/{name}.pem"),
+            *("--tls-key-file", f"{certificates}/{name}.key"),
+            *("--tls-ca-cert-file", f"{certificates}/ca.pem", *options),
+            config=config,
+            binary=REDIS_SERVER,
+        )
+
+
+def trusting(certificates):
+    return {
+        "ssl_ca_certs": f"{certificates}/ca.pem",
+        "ssl_certfile": f"{certificates}/user.pem",
+        "ssl_keyfile": f"{certificates}/user.key",
+    }
+
+
+@pytest.fixture(scope="session")
+def tls_place(certificates, tmp_path_factory):
+    """A server that asks for client certificates."""
+    node = Secured(tmp_path_factory.mktemp("tls") / "server", certificates=certificates)
+    yield f"rediss://localhost:{node.tls_port}/0", [node], []
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def tls_cluster_place(certificates, tmp_path_factory):
+    """A cluster of two primaries, which asks for client certificates."""
+    folder = tmp_path_factory.mktemp("tls-cluster")
+    options = ("--cluster-enabled", "yes", "--tls-cluster", "yes", "--save", "")
+    nodes = [
+        Secured(folder / str(number), *options, certificates=certificates) for number in range(2)
+    ]
+    nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1].tls_port)
+    for node, slots in zip(nodes, ((0, 8191), (8192, 16383)), strict=True):
+        node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+    for node in nodes:
+        wait_until(
+            lambda node=node: node.client.cluster("INFO")["cluster_state"] == "ok", "it is well"
+        )
+    yield f"rediss+cluster://127.0.0.1:{nodes[0].tls_port}", nodes, []
+    for node in nodes:
+        node.stop()
+
+
+@pytest.fixture(scope="session")
+def tls_sentinel_place(certificates, tmp_path_factory):
+    """A primary and its sentinel, which ask for client certificates."""
+    folder = tmp_path_factory.mktemp("tls-sentinel")
+    primary = Secured(folder / "primary", certificates=certificates)
+    sentinel = lone_sentinel(folder, primary.tls_port, certificates)
+    yield f"rediss+sentinel://localhost:{sentinel.tls_port}/mymaster", [primary], [sentinel]
+    sentinel.stop()
+    primary.stop()
+
+
+def lone_sentinel(folder, port, certificates=None):
+    config = f"sentinel monitor mymaster 127.0.0.1 {port} 1\n"
+    kind = partial(Secured, certificates=certificates) if certificates else Node
+    sentinel = kind(folder / "sentinel", "--sentinel", config=config)
+
+    def sees_primary():
+        facts = sentinel.client.sentinel_master("mymaster")
+        return facts["role-reported"] == "master" and not facts["is_disconnected"]
+
+    wait_until(sees_primary, "the sentinel sees its primary")
+    return sentinel
+
+
+def cluster_of(servers):
+    ports = [node.port for node in servers.nodes]
+    nodes = [redis.cluster.ClusterNode("127.0.0.1", port) for port in ports]
+    others = [redis.asyncio.cluster.ClusterNode("127.0.0.1", port) for port in ports]
+    return redis.RedisCluster(startup_nodes=nodes), redis.asyncio.RedisCluster(startup_nodes=others)
+
+
+def primary_for(servers):
+    hosts = [("127.0.0.1", node.port) for node in servers.sentinels]
+    kinds = (redis.sentinel.Sentinel, redis.asyncio.sentinel.Sentinel)
+    return tuple(kind(hosts).master_for("mymaster") for kind in kinds)
+
+
+def documented(user, number=0):
+    """Read what the documentation tells to allow: for any server, and on top for a cluster."""
+    page = (DOCS / "architecture.md").read_text()
+    rule = re.findall(rf"ACL SETUSER {user} ([^`]*)```", page)[number]
+    return [word for word in rule.split() if word not in ("on", ">password")]
+
+
+def permit(nodes, *rules):
+    for node in nodes:
+        node.client.execute_command("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *rules)
+        node.client.execute_command("ACL", "LOG", "RESET")
+
+
+def with_user(url):
+    return url.replace("://", f"://{IN_URL}", 1)
+
+
+class Places:
+    """Makes each place from the servers that it needs."""
+
+    def __init__(self, request):
+        self.value = request.getfixturevalue
+
+    def standalone(self):
+        node = self.value("tcp_server")
+        return Place(f"redis://127.0.0.1:{node.port}/0", [node])
+
+    def socket(self):
+        server = self.value("shared_server")
+        place = Place(server.url, [])
+        place.servers = [redis.Redis(unix_socket_path=server.socket, decode_responses=True)]
+        place.flush()
+        return place
+
+    def embedded(self):
+        return Embedded(self.value("tmp_path") / "memory")
+
+    def sentinel(self):
+        servers = self.value("sentinel_servers")
+        return Place(servers.url, servers.servers, servers.sentinels)
+
+    def cluster(self):
+        servers = self.value("cluster_servers")
+        return Place(servers.url, servers.nodes)
+
+    def tls(self):
+        return self._secured("tls_place")
+
+    def tls_sentinel(self):
+        return self._secured("tls_sentinel_place")
+
+    def tls_cluster(self):
+        return self._secured("tls_cluster_place")
+
+    def _secured(self, name):
+        url, servers, sentinels = self.value(name)
+        return Place(url, servers, sentinels, **trusting(self.value("certificates")))
+
+    def permitted(self):
+        node = self.value("tcp_server")
+        permit([node], *documented("memory"), "~mine:*")
+        # Another database than 0, so that it is selected.
+        return Place(f"redis://{IN_URL}127.0.0.1:{node.port}/1", [node])
+
+    def permitted_sentinel(self):
+        servers = self.value("sentinel_servers")
+        permit(servers.servers, *documented("memory"), "~mine:*")
+        permit(servers.sentinels, *documented("finder"))
+        url = f"{with_user(servers.url)}?sentinel_username={{}}&sentinel_password={{}}"
+        url = url.format(quote(USER, safe=""), quote(PASSWORD, safe=""))
+        return Place(url, servers.servers, servers.sentinels)
+
+    def permitted_cluster(self):
+        servers = self.value("cluster_servers")
+        permit(servers.nodes, *documented("memory"), *documented("memory", 1), "~mine:*")
+        return Place(with_user(servers.url), servers.nodes)
+
+    def given(self):
+        node = self.value("tcp_server")
+        return Given(
+            lambda: (redis.Redis(port=node.port), redis.asyncio.Redis(port=node.port)), [node]
+        )
+
+    def given_sentinel(self):
+        servers = self.value("sentinel_servers")
+        return Given(lambda: primary_for(servers), servers.servers, servers.sentinels)
+
+    def given_cluster(self):
+        servers = self.value("cluster_servers")
+        return Given(lambda: cluster_of(servers), servers.nodes)
+
+
+GIVEN = ["given", "given_sentinel", "given_cluster"]
+TLS = [
+    pytest.param(name, marks=pytest.mark.redis_server)
+    for name in ("tls", "tls_sentinel", "tls_cluster")
+]
+PERMITTED = ["permitted", "permitted_sentinel", "permitted_cluster"]
+PLAIN = ["standalone", "socket", "embedded", "sentinel", "cluster"]
+OURS = [*PLAIN, *TLS, *PERMITTED]
+
+
+@pytest.fixture
+def places(request):
+    """All places, each made when it is asked for."""
+    return Places(request)
+
+
+@pytest.fixture(params=[*OURS, *GIVEN])
+def place(request, places):
+    """A topology, and the way to it, with no data."""
+    place = getattr(places, request.param)()
+    yield place
+    if "permitted" in request.param:
+        nodes = place.servers + place.sentinels
+        assert [entry for node in nodes for entry in node.execute_command("ACL", "LOG")] == []
+    if isinstance(place, Embedded) or request.param == "socket":
+        place.servers[0].close()
+    if isinstance(place, Embedded):
+        place.keeper.close()
+
+
+class Sync:
+    """Calls methods by their own names."""
+
+    async def __call__(self, thing, name, *args, **kwargs):
+        return getattr(thing, name)(*args, **kwargs)
+
+    async def list(self, thing, name, *args, **kwargs):
+        return list(getattr(thing, name)(*args, **kwargs))
+
+    async def messages(self, history):
+        return history.messages
+
+
+class Async:
+    """Calls their twins."""
+
+    async def __call__(self, thing, name, *args, **kwargs):
+        return await getattr(thing, f"a{name}")(*args, **kwargs)
+
+    async def list(self, thing, name, *args, **kwargs):
+        return [item async for item in getattr(thing, f"a{name}")(*args, **kwargs)]
+
+    async def messages(self, history):
+        return await history.aget_messages()
+
+
+@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
+def do(request):
+    """Calls a method by its synchronous or its asynchronous name."""
+    return request.param()
+
+
+# Turns
+
+
+WITH_HISTORY = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("user", "{in}")])
+FORMS = {
+    "messages": (OfflineChatModel(), {}, lambda text: text),
+    "one key": (
+        RunnableLambda(lambda given: given["in"]) | OfflineChatModel(),
+        {"input_messages_key": "in"},
+        lambda text: {"in": text},
+    ),
+    "two keys": (
+        WITH_HISTORY | OfflineChatModel(),
+        {"input_messages_key": "in", "history_messages_key": "history"},
+        lambda text: {"in": text},
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_turns_of_every_form_remember(place, do, form):
+    """Called and streamed, with what the runnable takes and in two trips a turn."""
+    runnable, keys, given = FORMS[form]
+    async with place.memory() as memory:
+        chat = memory.with_history(runnable, agent="support", **keys)
+        await do(chat, "invoke", given("My name is Alice."), CONFIG)
+        before = memory.round_trips
+        reply = await do(chat, "invoke", given("What is my name?"), CONFIG)
+        assert memory.round_trips - before == 2
+        assert "Alice" in reply.content
+        pieces = await do.list(chat, "stream", given("What is my name?"), CONFIG)
+        assert len(pieces) > 1
+        assert "".join(piece.content for piece in pieces) == reply.content
+        messages = await do.messages(memory.history("support", "alice", "s1"))
+        assert [type(message) for message in messages] == [HumanMessage, AIMessage] * 3
+        assert messages[-1].content == reply.content
+
+
+async def test_windows_hold_whole_turns(place, do):
+    """By messages and by tokens; a tool's result is never without its call."""
+    call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}])
+    turns = [SystemMessage("Be kind.")]
+    for number in range(3):
+        turns += [
+            HumanMessage(f"Question {number}"),
+            call,
+            ToolMessage("found", tool_call_id="c1"),
+            AIMessage(f"Answer {number}"),
+        ]
+    async with place.memory() as memory:
+        await do(memory.history("support", "alice", "s1"), "add_messages", turns)
+        for window, expected in (
+            (5, [turns[0], *turns[9:]]),
+            (7, [turns[0], *turns[9:]]),
+            (9, [turns[0], *turns[5:]]),
+            (Window(tokens=8, counter=len), [turns[0], *turns[9:]]),
+            (Window(messages=4, keep_system=False), turns[9:]),
+            (None, turns),
+        ):
+            history = memory.history("support", "alice", "s1", window=window)
+            assert await do.messages(history) == expected
+
+
+async def test_as_many_messages_are_kept_as_was_said(place, do):
+    """A conversation loses its oldest turns, at a turn's beginning."""
+    async with place.memory(max_messages=4) as memory:
+        chat = memory.with_history(lambda _: AIMessage("yes"), agent="support")
+        for text in ("one", "two", "three"):
+            await do(chat, "invoke", text, CONFIG)
+        messages = await do.messages(memory.history("support", "alice", "s1"))
+        assert [message.content for message in messages] == ["two", "yes", "three", "yes"]
+
+
+async def test_a_history_is_read_counted_cleared_and_expires(place, do):
+    """Each of its methods, on a conversation of its own and beside a neighbour."""
+    async with place.memory(ttl=1000) as memory:
+        history = memory.history("support", "alice", "s:1 {*}")
+        neighbour = memory.history("support", "alice", "s")
+        messages = [HumanMessage("Grüße 🙂", id="m1"), AIMessage("hello", name="b")]
+        assert await do(history, "time_to_live") is None
+        await do(history, "add_messages", messages)
+        await do(neighbour, "add_messages", messages[:1])
+        assert await do.messages(history) == messages
+        assert await do(history, "count") == 2
+        assert 990 < await do(history, "time_to_live") <= 1000
+        for_ever = memory.history("support", "alice", "s:1 {*}", ttl=None)
+        await do(for_ever, "add_messages", messages)
+        assert await do(history, "time_to_live") is None
+        await do(history, "clear")
+        assert await do(history, "count") == 0
+        assert await do(neighbour, "count") == 1
+
+
+async def test_a_token_stores_its_messages_once(place, do):
+    """Whatever was stored after them."""
+    token = "0123456789abcdef" * 2
+    async with place.memory() as memory:
+        history = memory.history("support", "alice", "s1")
+        for _ in range(3):
+            await do(history, "add_messages", [HumanMessage("once")], token=token)
+            await do(history, "add_messages", [HumanMessage("more")])
+        assert [m.content for m in await do.messages(history)] == ["once", *["more"] * 3]
+
+
+# Values
+
+
+async def test_texts_are_kept_under_keys_of_ones_own(place, do):
+    """With an hour to live, another time, or for ever."""
+    async with place.memory() as memory:
+        assert await do(memory, "get", "mine:nothing") is None
+        await do(memory, "set", "mine:text", "Grüße 🙂")
+        await do(memory, "set", "mine:empty", "", ttl=None)
+        assert await do(memory, "get", "mine:text") == "Grüße 🙂"
+        assert await do(memory, "get", "mine:empty") == ""
+
+
+async def test_a_store_spans_all_primaries(place, do):
+    """Values are set, read, listed and deleted wherever their keys belong."""
+    values = {f"key {number}:*": b"\x00\xff%d" % number for number in range(50)}
+    async with place.memory() as memory:
+        store = memory.store("files")
+        await do(store, "mset", list(values.items()))
+        await do(memory.store("others"), "mset", [("key 1:*", b"other")])
+        assert await do(store, "mget", [*values, "none"]) == [*values.values(), None]
+        assert sorted(await do.list(store, "yield_keys")) == sorted(values)
+        assert sorted(await do.list(store, "yield_keys", prefix="key 4")) == sorted(
+            key for key in values if key.startswith("key 4")
+        )
+        await do(store, "mdelete", list(values)[1:])
+        assert await do.list(store, "yield_keys") == ["key 0:*"]
+        assert await do(memory.store("others"), "mget", ["key 1:*"]) == [b"other"]
+
+
+async def test_a_server_answers_a_ping(place, do):
+    """Wherever it is."""
+    async with place.memory() as memory:
+        assert await do(memory, "ping") is True
+
+
+# Many at once
+
+
+def session(number):
+    return {"configurable": {"session_id": f"s{number}", "user_id": "alice"}}
+
+
+def assert_ten_at_most(place, others, received):
+    """Of those that are open, since pools keep theirs, and of those that ever were."""
+    assert max(Counter(process for process, _ in place.connected() - others).values()) <= 10
+    opened = [now - then for now, then in zip(place.received(), received, strict=True)]
+    assert max(opened) <= 10 + place.apart
+
+
+def echo(messages):
+    return AIMessage(f"{len(messages)}: {messages[-1].content}")
+
+
+async def test_two_hundred_turns_at_once_complete(place):
+    """With default settings, each with its own reply; ours on ten connections a process."""
+    async with place.memory() as memory:
+        chat = memory.with_history(echo, agent="support")
+        others, before = place.connected(), place.received()
+        replies = await asyncio.gather(
+            *(chat.ainvoke(f"turn {number}", session(number)) for number in range(200))
+        )
+        assert [reply.content for reply in replies] == [f"1: turn {n}" for n in range(200)]
+        if not isinstance(place, Given):
+            assert_ten_at_most(place, others, before)
+        histories = [memory.history("support", "alice", f"s{number}") for number in range(200)]
+        counts = await asyncio.gather(*(history.acount() for history in histories))
+        assert set(counts) == {2}
+
+
+async def test_sixteen_threads_share_a_memory(place):
+    """Each with its own replies; ours on ten connections a process."""
+    async with place.memory() as memory:
+        chat = memory.with_history(echo, agent="support")
+        others, before = place.connected(), place.received()
+
+        def turns(number):
+            return [chat.invoke(f"{number}.{turn}", session(number)).content for turn in range(5)]
+
+        with ThreadPoolExecutor(16) as threads:
+            replies = list(threads.map(turns, range(16)))
+        assert replies == [[f"{2 * t + 1}: {n}.{t}" for t in range(5)] for n in range(16)]
+        if not isinstance(place, Given):
+            assert_ten_at_most(place, others, before)
+
+
+@pytest.mark.parametrize("place", OURS, indirect=True)
+async def test_event_loops_in_threads_share_a_memory(place):
+    """Each has a client of its own, which is closed with the loop."""
+    async with place.memory() as memory:
+        chat = memory.with_history(echo, agent="support")
+        before = place.connected()
+        barrier = threading.Barrier(4)
+
+        async def turns(number):
+            barrier.wait()
+            calls = [chat.ainvoke(f"{number}.{turn}", session(turn)) for turn in range(4)]
+            return len(await asyncio.gather(*calls))
+
+        def loops(number):
+            return [asyncio.run(turns(number)) for _ in range(2)]
+
+        with ThreadPoolExecutor(4) as threads:
+            waiting = [asyncio.wrap_future(threads.submit(loops, number)) for number in range(4)]
+            assert await asyncio.gather(*waiting) == [[4, 4]] * 4
+        counts = [await memory.history("support", "alice", f"s{n}").acount() for n in range(4)]
+        assert counts == [16] * 4
+        await memory.aclose()
+        gc.collect()
+        wait_until(lambda: not place.connected() - before, "the loops' connections are closed")
+
+
+async def test_closing_leaves_nothing_connected(place, do):
+    """Neither at the server nor, as a ResourceWarning would tell, here."""
+    before = place.connected()
+    async with place.memory() as memory:
+        chat = memory.with_history(echo, agent="support")
+        await do(chat, "invoke", "hello", CONFIG)
+        await do.list(memory.store("files"), "yield_keys")
+        assert place.connected() - before
+        await do(memory, "close")
+    gc.collect()
+    wait_until(lambda: not place.connected() - before, "all connections are closed")
+
+
+# Permissions
+
+
+async def use_everything(memory, do):
+    """Do all that a memory does, so that it sends every command that it ever sends."""
+    for limits in ({}, {"window": 2, "max_messages": 4}, {"ttl": None}):
+        chat = memory.with_history(echo, agent="support", **limits)
+        for text in ("one", "two", "three"):
+            await do(chat, "invoke", text, CONFIG)
+    system = memory.history("support", "alice", "s2", max_messages=2)
+    await do(system, "add_messages", [SystemMessage("Be kind."), HumanMessage("1")])
+    await do(system, "add_messages", [HumanMessage("2"), AIMessage("3")])
+    history = memory.history("support", "alice", "s1")
+    await do(history, "count")
+    await do(history, "time_to_live")
+    await do(history, "clear")
+    await do(memory, "set", "mine:text", "text")
+    await do(memory, "get", "mine:text")
+    await do(memory.store("files"), "mset", [(f"k{number}", b"") for number in range(9)])
+    await do.list(memory.store("files"), "yield_keys")
+    await do(memory.store("files"), "mdelete", ["k0"])
+    await do(memory, "ping")
+
+
+@pytest.mark.parametrize("place", PERMITTED, indirect=True)
+async def test_every_permission_that_is_documented_is_needed(place, do):
+    """Each command of the rule reaches some server; `place` sees that none was refused."""
+    for server in place.servers:
+        server.config_resetstat()
+        server.script_flush()
+    async with place.memory() as memory:
+        await use_everything(memory, do)
+    sent = {name for server in place.servers for name in server.info("commandstats")}
+    words = [word for word in documented("memory") if word.startswith("+")]
+    if len(place.servers) > 2:
+        words += [word for word in documented("memory", 1) if word != "+asking"]
+    needed = {f"cmdstat_{word[1:]}" for word in words}
+    if not place.url.endswith("/1"):
+        needed.remove("cmdstat_select")
+    assert needed - sent == set()
+
+
+async def test_a_slot_on_the_move_is_followed_with_the_documented_permissions(
+    places, cluster_servers, do
+):
+    """A key that is where its slot goes to is found there, for which +asking is needed."""
+    place = places.permitted_cluster()
+    source = cluster_servers.primary_of("mine:here")
+    target = next(node for node in cluster_servers.nodes[:3] if node is not source)
+    slot = source.client.cluster("KEYSLOT", "mine:here")
+    ids = [node.client.execute_command("CLUSTER", "MYID") for node in (source, target)]
+    target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+    source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+    async with place.memory() as memory:
+        await do(memory, "set", "mine:here", "moved")
+        assert await do(memory, "get", "mine:here") == "moved"
+    target.client.execute_command("ASKING")
+    for node in (source, target):
+        node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+    assert [entry for server in place.servers for entry in server.execute_command("ACL LOG")] == []
+    place.flush()
+
+
+@pytest.mark.parametrize("name", PERMITTED)
+async def test_names_and_passwords_of_any_characters_are_given(places, name, do):
+    """The server knows the user, and rejects another password."""
+    place = getattr(places, name)()
+    async with place.memory() as memory:
+        assert await do(memory, "ping")
+    wrong = place.url.replace(quote(PASSWORD, safe=""), "wrong")
+    async with RedisMemory.from_url(wrong) as memory:
+        with pytest.raises(StorageRejected, match="password"):
+            await do(memory, "ping")
+
+
+@pytest.mark.parametrize("name", ["standalone", "sentinel", "cluster"])
+async def test_credentials_that_rotate_are_asked_for_again(places, name, do):
+    """By each new connection, wherever it leads."""
+    place = getattr(places, name)()
+    provider = Rotating()
+    provider.rotate(place)
+    async with RedisMemory.from_url(place.url, credential_provider=provider) as memory:
+        chat = memory.with_history(echo, agent="support")
+        await do(chat, "invoke", "one", CONFIG)
+        provider.rotate(place)
+        await do(chat, "invoke", "two", CONFIG)
+        assert await do(memory.history("support", "alice", "s1"), "count") == 4
+    place.flush()
+
+
+class Rotating(redis.CredentialProvider):
+    """Credentials of a user whose password changes."""
+
+    number = 0
+
+    def get_credentials(self):
+        return "rotating", f"token{self.number}"
+
+    def rotate(self, place):
+        """Change the password and end what was opened with the old one."""
+        self.number += 1
+        for server in place.servers:
+            _, password = self.get_credentials()
+            rule = ("reset", "on", "~*", "+@all", f">{password}")
+            server.execute_command("ACL", "SETUSER", "rotating", *rule)
+            server.execute_command("CLIENT", "KILL", "USER", "rotating")
+
+
+async def test_sentinels_have_credentials_of_their_own(tcp_server, tmp_path, do):
+    """Given in the URL or by a provider; without them, or with others, they reject us."""
+    sentinel = lone_sentinel(tmp_path, tcp_server.port)
+    acl = partial(sentinel.client.execute_command, "ACL", "SETUSER")
+    acl("finder", "on", f">{PASSWORD}", *documented("finder"))
+    acl("rotating", "on", ">token0", *documented("finder"))
+    acl("default", "off")
+    url = f"redis+sentinel://127.0.0.1:{sentinel.port}/mymaster"
+    secret = f"?sentinel_username=finder&sentinel_password={quote(PASSWORD, safe='')}"
+    by_provider = {"sentinel_kwargs": {"credential_provider": Rotating()}}
+    for suffix, options in ((secret, {}), ("", by_provider)):
+        async with RedisMemory.from_url(url + suffix, **options) as memory:
+            assert await do(memory, "ping")
+    for suffix in ("", "?sentinel_password=wrong"):
+        async with RedisMemory.from_url(url + suffix) as memory:
+            with pytest.raises(StorageRejected, match="password"):
+                await do(memory, "ping")
+    sentinel.stop()
+
+
+# TLS
+
+
+@pytest.mark.redis_server
+@pytest.mark.parametrize("name", ["tls", "tls_sentinel", "tls_cluster"])
+async def test_tls_needs_an_authority_and_a_client_certificate(places, certificates, name, do):
+    """By default an unknown authority is rejected; the server asks for the client's."""
+    url = getattr(places, name)().url
+    authority = {"ssl_ca_certs": f"{certificates}/ca.pem"}
+    for options in ({}, authority):
+        policy = RetryPolicy(deadline=2)
+        async with RedisMemory.from_url(url, retry=policy, **options) as memory:
+            with pytest.raises((StorageRejected, StorageUnavailable)):
+                await do(memory, "ping")
+
+
+@pytest.mark.redis_server
+async def test_a_certificate_for_another_name_is_rejected(certificates, tmp_path, do):
+    """Unless the check is switched off by its name."""
+    node = Secured(
+        tmp_path / "other", "--tls-auth-clients", "no", certificates=certificates, name="other"
+    )
+    url = f"rediss://localhost:{node.tls_port}/0"
+    authority = {"ssl_ca_certs": f"{certificates}/ca.pem"}
+    async with RedisMemory.from_url(url, **authority) as memory:
+        with pytest.raises(StorageRejected, match="certificate"):
+            await do(memory, "ping")
+    async with RedisMemory.from_url(url, ssl_check_hostname=False, **authority) as memory:
+        assert await do(memory, "ping")
+    node.stop()
+
+
+# What clients are made with
+
+
+async def pools(memory):
+    """Give the options of all connections that a memory makes: sync, async, to sentinels."""
+    client = memory._connection.client
+    other = (await memory._connection._executor_of_loop()).client
+    if isinstance(client, redis.RedisCluster):
+        await other.initialize()
+        return [node.redis_connection.connection_pool for node in client.get_nodes()], [
+            SeenPool(node.connection_kwargs, node.max_connections) for node in other.get_nodes()
+        ]
+    return tuple(
+        [own.connection_pool for own in (each, *sentinels_of(each))] for each in (client, other)
+    )
+
+
+class SeenPool:
+    """What stands for a pool in the asyncio client of a cluster."""
+
+    def __init__(self, options, limit):
+        self.connection_kwargs = options
+        self.max_connections = limit
+
+
+@pytest.mark.parametrize("name", ["standalone", "socket", "embedded", "sentinel", "cluster"])
+async def test_clients_are_made_as_is_documented(places, name):
+    """Ten connections that are waited for, time-outs, keepalive, checks, no retries."""
+    place = getattr(places, name)()
+    async with place.memory() as memory:
+        await memory.aping()
+        threads, loop = await pools(memory)
+        for number, pool in enumerate([*threads, *loop]):
+            options = pool.connection_kwargs
+            assert options["socket_timeout"] == options["socket_connect_timeout"] == 2.5
+            assert bool(options.get("socket_keepalive")) == (name not in ("socket", "embedded"))
+            is_sentinel = place.sentinels and number % len(threads)
+            if not is_sentinel:
+                assert pool.max_connections == 10
+                assert options["health_check_interval"] == 30
+                if not isinstance(pool, SeenPool):
+                    assert pool.timeout == 10
+        for client in (memory._connection.client, (await loop_executor(memory)).client):
+            for own in (client, *sentinels_of(client)):
+                retry = own.retry if hasattr(own, "retry") else own.get_retry()
+                assert retry is None or retry.get_retries() == 0
+    if isinstance(place, Embedded) or name == "socket":
+        place.servers[0].close()
+    if isinstance(place, Embedded):
+        place.keeper.close()
+
+
+def loop_executor(memory):
+    return memory._connection._executor_of_loop()
+
+
+@pytest.mark.parametrize(
+    ("form", "hosts"), [("redis", 1), ("redis+sentinel", 2), ("redis+cluster", 2)]
+)
+async def test_no_attempt_is_made_behind_our_back(form, hosts, do):
+    """One attempt asks each host once; a pool replaces a connection that is dead at once."""
+    accepted = []
+
+    async def hang_up(reader, writer):
+        accepted.append(writer)
+        writer.close()
+        await writer.wait_closed()
+
+    servers = [await asyncio.start_server(hang_up, "127.0.0.1", 0) for _ in range(hosts)]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    url = f"{form}://{','.join(f'127.0.0.1:{port}' for port in ports)}/"
+    url += "mymaster" if "sentinel" in form else ""
+    async with RedisMemory.from_url(url, retry=RetryPolicy(attempts=1)) as memory:
+        with pytest.raises(StorageUnavailable):
+            await asyncio.to_thread(asyncio.run, do(memory, "ping"))
+    assert hosts <= len(accepted) <= 2 * hosts
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("name", ["standalone", "sentinel", "cluster"])
+async def test_options_of_redis_py_pass_through(places, name, do):
+    """Those of pools and connections, and what stands in the URL before what does not."""
+    place = getattr(places, name)()
+    options = {"client_name": "worker", "max_connections": 3, "health_check_interval": 7}
+    url = f"{place.url}?socket_timeout=1.25"
+    async with RedisMemory.from_url(url, socket_timeout=9, **options) as memory:
+        await do(memory.history("support", "alice", "s1"), "add_messages", [HumanMessage("hello")])
+        names = {client["name"] for server in place.servers for client in server.client_list()}
+        assert "worker" in names
+        for group in await pools(memory):
+            assert group[0].max_connections == 3
+            assert group[0].connection_kwargs["health_check_interval"] == 7
+            assert group[0].connection_kwargs["socket_timeout"] == 1.25
+    place.flush()
+
+
+@pytest.mark.redis_server
+@pytest.mark.parametrize("name", ["tls", "tls_sentinel", "tls_cluster"])
+async def test_options_of_tls_pass_through(places, certificates, name, do):
+    """A server that speaks only TLS 1.3 is not reached with 1.2 as the latest, and so on."""
+    place = getattr(places, name)()
+    options = {"ssl_min_version": ssl.TLSVersion.TLSv1_3, "ssl_ciphers": "ECDHE+AESGCM"}
+    async with place.memory(**options) as memory:
+        assert await do(memory, "ping")
+        for group in await pools(memory):
+            for pool in group:
+                assert pool.connection_kwargs["ssl_ciphers"] == "ECDHE+AESGCM"
+                assert pool.connection_kwargs["ssl_min_version"] == ssl.TLSVersion.TLSv1_3
+
+
+# Forks
+
+
+FORKS = """
+import asyncio, os, sys
+from langchain_redis_memory import RedisMemory
+
+memory = RedisMemory.from_url(sys.argv[1])
+history = memory.history("support", "alice", "forks")
+
+def own_connections():
+    nodes = memory._connection._executor.nodes()
+    ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=nodes[0])
+    async def in_a_loop():
+        nodes = await (await memory._connection._executor_of_loop()).nodes()
+        ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=nodes[0])
+        return await memory._connection.arun(ask)
+    return {memory._connection.run(ask), asyncio.run(in_a_loop())}
+
+def work(name):
+    for number in range(10):
+        history.add_user_message(f"{name} {number}")
+        asyncio.run(history.aadd_messages(history.messages[-1:]))
+
+mine = own_connections()
+children = []
+for name in "abc":
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, b"ok" if not own_connections() & mine else b"shared")
+        work(name)
+        os._exit(0)
+    os.close(write)
+    children.append((child, read))
+work("parent")
+for child, read in children:
+    assert os.read(read, 100) == b"ok"
+    os.close(read)
+    assert os.waitpid(child, 0)[1] == 0
+assert own_connections() & mine
+assert history.count() == 80, history.count()
+memory.close()
+"""
+
+
+@pytest.mark.parametrize("name", ["standalone", "sentinel", "cluster"])
+def test_a_forked_worker_opens_connections_of_its_own(places, name):
+    """Parent and children work at the same time, and no reply goes astray."""
+    place = getattr(places, name)()
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", FORKS, place.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    place.flush()

@@ -7,10 +7,13 @@ import re
 import ssl
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import redis
 import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
@@ -21,9 +24,10 @@ from langchain_redis_memory.errors import (
     StorageUnavailable,
 )
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
+from langchain_redis_memory.storage.retry import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
 
     from langchain_redis_memory.storage.servers import Client, Server
 
@@ -54,12 +58,17 @@ class Executor:
         self._trips = trips
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self._asks_for_slots = False
+        # A cluster's pipeline waits for one pool while it holds a connection of another, so two
+        # of them could wait for each other: no more may be under way than each pool serves.
+        self._turnstile = threading.Semaphore(server.limit) if server.limit else None
 
     @property
     def client(self) -> Client:
         """The client, made when it is first used."""
         if self._client is None:
-            with self._lock:
+            # A cluster's client connects when it is made, which may take as long as an operation.
+            with _held(self._lock):
                 if self._client is None:
                     self._client = self._server.client()
         return self._client
@@ -68,6 +77,8 @@ class Executor:
         """Close the client, if it is ours."""
         if self._client is not None and self._server.owns_clients:
             self._client.close()
+            if isinstance(self._client, redis.RedisCluster):
+                self._client.disconnect_connection_pools()  # it leaves open pools of our kind
             for sentinel in _sentinels(self._client):
                 sentinel.close()
 
@@ -79,6 +90,15 @@ class Executor:
             StorageRejected: The server refused it.
         """
         try:
+            return self._attempt(operation)
+        except StorageUnavailable:
+            self._asks_for_slots = isinstance(self._client, redis.RedisCluster)
+            raise
+
+    def _attempt(self, operation: Operation[T]) -> T:
+        try:
+            if self._asks_for_slots:
+                self._ask_for_slots()
             replies = self._send(_by_digest(operation), operation.node)
             if missing := _unknown_scripts(replies):
                 again = self._send([_in_full(operation, i) for i in missing])
@@ -88,6 +108,12 @@ class Executor:
         if _is_demoted(replies) and self._server.owns_clients:
             self._leave_demoted_server()
         return operation.read(_checked(replies, operation, self._server.address))
+
+    def _ask_for_slots(self) -> None:
+        # redis-py asks a cluster which node has which keys when it tries again by itself, which it
+        # does not: without this it would look for a primary that died for ever.
+        cast("redis.RedisCluster", self.client).nodes_manager.initialize()
+        self._asks_for_slots = False
 
     def nodes(self) -> list[Any]:
         """Name the nodes that hold keys, for operations on each of them."""
@@ -100,11 +126,19 @@ class Executor:
 
     def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
-        options = _RAW if node is None else {**_RAW, "target_nodes": node}
-        with self.client.pipeline(transaction=False) as pipeline:
+        client = self.client
+        with _held(self._turnstile), client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command, **options)
+                pipeline.execute_command(*command, **_RAW, **self._route(command, node))
             return pipeline.execute(raise_on_error=False)
+
+    def _route(self, command: Command, node: Any) -> dict[str, Any]:
+        if node is None and isinstance(self.client, redis.RedisCluster) and len(command) > 1:
+            # Left to itself, redis-py asks a node for a script's key before every call, and fails
+            # when that node is away, whether it is needed or not.
+            key = command[3 if command[0] in ("EVAL", "EVALSHA") else 1]
+            node = self.client.get_node_from_key(key)
+        return {} if node is None else {"target_nodes": node}
 
     def _leave_demoted_server(self) -> None:
         # The name leads to the new primary, but connections that are open lead to the old one.
@@ -119,16 +153,17 @@ class AsyncExecutor:
         self._server = server
         self._trips = trips
         self.client = server.async_client()
-        self._under_way: set[asyncio.Task[list[Any]]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._asks_for_slots = False
         # Clients that were passed in have pools of their own to limit them.
-        self._turnstile = asyncio.Semaphore(server.async_limit or sys.maxsize)
+        self._turnstile = asyncio.Semaphore(server.limit or sys.maxsize)
 
     async def aclose(self) -> None:
         """Close the client, if it is ours, when the requests that are under way have ended."""
         self._closed = True
-        if self._server.async_limit:
-            for _ in range(self._server.async_limit):
+        if self._server.limit:
+            for _ in range(self._server.limit):
                 await self._turnstile.acquire()
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._server.owns_clients:
@@ -139,6 +174,15 @@ class AsyncExecutor:
     async def attempt(self, operation: Operation[T]) -> T:
         """See `Executor.attempt`."""
         try:
+            return await self._attempt(operation)
+        except StorageUnavailable:
+            self._asks_for_slots = isinstance(self.client, redis.asyncio.RedisCluster)
+            raise
+
+    async def _attempt(self, operation: Operation[T]) -> T:
+        try:
+            if self._asks_for_slots:
+                await self._ask_for_slots()
             replies = await self._send(_by_digest(operation), operation.node)
             if missing := _unknown_scripts(replies):
                 again = await self._send([_in_full(operation, i) for i in missing])
@@ -148,6 +192,12 @@ class AsyncExecutor:
         if _is_demoted(replies) and self._server.owns_clients:
             await self._leave_demoted_server()
         return operation.read(_checked(replies, operation, self._server.address))
+
+    async def _ask_for_slots(self) -> None:
+        cluster = cast("redis.asyncio.RedisCluster", self.client)
+        # As with requests, the caller may leave.
+        await self._shielded(cluster.nodes_manager.initialize())
+        self._asks_for_slots = False
 
     async def nodes(self) -> list[Any]:
         """See `Executor.nodes`."""
@@ -164,12 +214,15 @@ class AsyncExecutor:
             return await self._send_through(commands, node)
         # A cluster's client loses the connections of a task that is cancelled (redis-py 6), so
         # the caller may leave, and the request is seen through to its reply.
-        task = asyncio.ensure_future(self._send_through(commands, node))
+        return await self._shielded(self._send_through(commands, node))
+
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._settle)
         return await asyncio.shield(task)
 
-    def _settle(self, task: asyncio.Task[list[Any]]) -> None:
+    def _settle(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, since the caller may have left
@@ -191,7 +244,23 @@ class AsyncExecutor:
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)
+_NO_PRIMARY = (redis.sentinel.MasterNotFoundError, redis.asyncio.sentinel.MasterNotFoundError)
+_REASON = re.compile(r"\b(?:Authentication|Connection|Timeout)Error\b|\bCERTIFICATE_\w+")
 _ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException)
+
+
+@contextmanager
+def _held(lock: threading.Lock | threading.Semaphore | None) -> Iterator[None]:
+    """Hold a lock, if there is one, and give up when the thread's operation must."""
+    if lock is None:
+        yield
+        return
+    if not lock.acquire(timeout=patience()):
+        raise redis_errors.TimeoutError("too many others wait")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _sentinels(client: Any) -> list[Any]:
@@ -227,9 +296,13 @@ def _replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any])
         replies[position] = reply
 
 
+# A primary that was replaced is a replica now, or one that lost its replica, until it is told.
+_DEMOTED = re.compile("READONLY|NOREPLICAS", re.IGNORECASE)
+
+
 def _is_demoted(replies: Sequence[Any]) -> bool:
     return any(
-        isinstance(reply, redis_errors.ResponseError) and "READONLY" in f"{reply!r}{reply}".upper()
+        isinstance(reply, redis_errors.ResponseError) and _DEMOTED.search(f"{reply!r}{reply}")
         for reply in replies
     )
 
@@ -248,6 +321,10 @@ _CODE = re.compile(
     r"|CLUSTERDOWN|NOREPLICAS|BUSY)\b"
 )
 _AUTH = "the server refused the user name or password; check them in the URL or the settings"
+_SENTINELS_AUTH = (
+    "the sentinels refused the user name or password; check sentinel_username and "
+    "sentinel_password in the URL or the settings"
+)
 _PERMISSION = (
     "this Redis user lacks a permission ({text}); docs/architecture.md lists the commands to allow"
 )
@@ -275,6 +352,7 @@ _AWAY_CLASSES = (
     redis_errors.TimeoutError,
     redis_errors.ReadOnlyError,
     redis_errors.ClusterError,
+    redis_errors.AskError,
     redis_errors.TryAgainError,
     redis_errors.RedisClusterException,
     OSError,
@@ -283,7 +361,7 @@ _AWAY_CLASSES = (
 
 def translate(error: Exception, operation: Operation[Any], address: str) -> RedisMemoryError:
     """Make our error of redis-py's: what happened, where, and what to do."""
-    _forget_arguments(error)
+    _forget_secrets(error)
     text = " ".join(str(error).split())
     what = f"{operation.name} on Redis at {address} failed"
     # redis.asyncio wraps what happens while it connects in a ConnectionError of its own.
@@ -293,6 +371,8 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
             f"{what}: the server's certificate was refused ({text}); check ssl_ca_certs, the "
             "host name and the certificate's dates"
         )
+    if isinstance(error, _NO_PRIMARY) and text.endswith("(AuthenticationError)"):
+        return StorageRejected(f"{what}: {_SENTINELS_AUTH}")
     for kind, advice in _REJECTED_CLASSES.items():
         if any(isinstance(cause, kind) for cause in causes):
             return StorageRejected(f"{what}: {advice.format(text=text)}")
@@ -304,10 +384,16 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
     return StorageRejected(f"{what}: {text or type(error).__name__}")
 
 
-def _forget_arguments(error: Exception) -> None:
-    # "unknown command 'X', with args beginning with: ..." quotes what was sent: message texts.
+def _forget_secrets(error: BaseException) -> None:
     if error.args and isinstance(error.args[0], str):
-        error.args = (error.args[0].partition(", with args beginning with")[0], *error.args[1:])
+        # "unknown command 'X', with args beginning with: ..." quotes what was sent: message texts.
+        text = error.args[0].partition(", with args beginning with")[0]
+        if isinstance(error, _NO_PRIMARY):
+            # What follows shows the sentinels' clients, before redis-py 8 with their passwords.
+            text, _, details = text.partition(" : ")
+            reasons = sorted(set(_REASON.findall(details)))
+            text += f" ({', '.join(reasons)})" if reasons else ""
+        error.args = (text, *error.args[1:])
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

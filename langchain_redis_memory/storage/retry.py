@@ -9,7 +9,9 @@ harm, so a write whose answer was lost is repeated too.
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +20,7 @@ import tenacity
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 T = TypeVar("T")
 
@@ -93,19 +95,44 @@ def checked(policy: object) -> RetryPolicy:
     return policy
 
 
+# A thread cannot be interrupted while it waits, as a task can: it must not begin to.
+_thread = threading.local()
+_FOR_EVER = 1e6
+
+
+def patience() -> float:
+    """Tell how many seconds this thread may go on beginning waits of `attempt_timeout`.
+
+    It is 0 when one that begins now would end after the deadline of the operation that the thread
+    is in. Sentinels, the nodes of a cluster and the steps of connecting are waited for one after
+    another; an attempt may hold any number of waits.
+    """
+    return max(0.0, getattr(_thread, "latest", time.monotonic() + _FOR_EVER) - time.monotonic())
+
+
+@contextmanager
+def _until_deadline(policy: RetryPolicy, began: float) -> Iterator[None]:
+    _thread.latest = began + policy.deadline - policy.attempt_timeout
+    try:
+        yield
+    finally:
+        del _thread.latest
+
+
 def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
     """Call `attempt` until it succeeds or the policy says that it was the last."""
     began = time.monotonic()
-    try:
-        return attempt()
-    except StorageUnavailable as error:
-        first = _Outcomes(error)
+    with _until_deadline(policy, began):
+        try:
+            return attempt()
+        except StorageUnavailable as error:
+            first = _Outcomes(error)
 
-    def again() -> T:
-        first.take()
-        return attempt()
+        def again() -> T:
+            first.take()
+            return attempt()
 
-    return tenacity.Retrying(**_schedule(policy, began))(again)
+        return tenacity.Retrying(**_schedule(policy, began))(again)
 
 
 async def acall(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:

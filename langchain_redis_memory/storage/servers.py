@@ -24,8 +24,11 @@ class Server(Protocol):
     """Whether `prepare` has work to do, which may take a moment."""
 
     @property
-    def async_limit(self) -> int | None:
-        """How many requests one event loop may have under way; None if that is not ours to say."""
+    def limit(self) -> int | None:
+        """How many operations the threads, or one event loop, may have under way at once.
+
+        None if that is not ours to say.
+        """
 
     def prepare(self) -> None:
         """See to it that the server runs: before first use, and after it could not be reached."""
@@ -50,7 +53,7 @@ class GivenClients:
 
     owns_clients = False
     starts = False
-    async_limit = None
+    limit = None
 
     def __init__(self, client: Client | None, async_client: AsyncClient | None) -> None:
         if client is None and async_client is None:

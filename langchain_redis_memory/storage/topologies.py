@@ -7,8 +7,11 @@ them. Callers wait for a connection of the pool in place of failing.
 from __future__ import annotations
 
 import inspect
-from functools import partial
+import math
+from contextlib import suppress
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import redis
 import redis.asyncio
@@ -21,9 +24,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.storage.retry import patience
 from langchain_redis_memory.storage.urls import Address, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_redis_memory.storage.embedded import EmbeddedServer
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.storage.servers import AsyncClient, Client, Server
@@ -47,6 +53,51 @@ def server_at(url: str, policy: RetryPolicy, options: dict[str, Any]) -> Server:
     return kinds[address.topology](address, policy, options)
 
 
+class _InTime:
+    """A connection of threads that waits for nothing its operation has no time left for."""
+
+    def connect(self) -> Any:
+        if not patience():
+            raise redis.TimeoutError("no time was left to connect")
+        return super().connect()  # type: ignore[misc]  # of redis-py's connection
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        if not patience():
+            self.disconnect()  # type: ignore[attr-defined]  # what comes must be read by nobody
+            raise redis.TimeoutError("no time was left to wait for a reply")
+        return super().read_response(*args, **options)  # type: ignore[misc]  # as above
+
+
+@cache
+def _in_time(kind: type) -> type:
+    return type(kind.__name__, (_InTime, kind), {})
+
+
+class _Pool(redis.BlockingConnectionPool):
+    """A pool whose callers wait for a connection as long as their operation may."""
+
+    def __init__(self, *, connection_class: Any = redis.Connection, **options: Any) -> None:
+        super().__init__(connection_class=_in_time(connection_class), **options)  # type: ignore[no-untyped-call]  # redis-py's
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for a connection."""
+        return min(self._longest, patience())
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        self._longest = math.inf if seconds is None else seconds
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close all connections, or only idle ones; redis-py 6.0 knows no difference here."""
+        if inuse_connections:
+            super().disconnect()
+        else:
+            for connection in list(self.pool.queue):
+                if connection is not None:
+                    connection.disconnect()
+
+
 class Standalone:
     """One server, by TCP, TLS or a Unix socket; see `server_at` for the arguments."""
 
@@ -61,7 +112,7 @@ class Standalone:
         self._check()
 
     @property
-    def async_limit(self) -> int:
+    def limit(self) -> int:
         """As many as there are connections.
 
         redis-py's asynchronous pools lose a waiting caller when another one is cancelled, and a
@@ -84,8 +135,11 @@ class Standalone:
         """See `Server.release`."""
 
     def _pool(self) -> redis.BlockingConnectionPool:
-        return redis.BlockingConnectionPool(
-            connection_class=self._connection_class(redis), **self._reached(), retry=_no_retry()
+        return _Pool(
+            connection_class=self._connection_class(redis),
+            **self._settling(_set_up_and_settle),
+            **self._reached(),
+            retry=_no_retry(),
         )
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
@@ -94,6 +148,11 @@ class Standalone:
             **self._reached(),
             retry=_no_async_retry(),
         )
+
+    def _settling(self, connected: Callable[[Any], None]) -> dict[str, Any]:
+        """Give what makes connections with TLS ready for redis-py's threads' pools."""
+        ours = self._at.tls and "redis_connect_func" not in self._options
+        return {"redis_connect_func": connected} if ours else {}
 
     def _connection_class(self, flavour: Any) -> Any:
         if not self._at.nodes:
@@ -141,10 +200,17 @@ class Sentinel(Standalone):
     """The primary that some sentinels agree on."""
 
     def _pool(self) -> redis.BlockingConnectionPool:
+        settling = self._settling(_set_up_and_settle)
         manager = redis.sentinel.Sentinel(
-            self._at.nodes, sentinel_kwargs={**self._for_sentinels(), "retry": _no_retry()}
+            self._at.nodes,
+            sentinel_kwargs={**settling, **self._for_sentinels(), "retry": _no_retry()},
         )
-        return _SentinelPool(self._at.service, manager, **self._for_primary(), retry=_no_retry())  # type: ignore[no-untyped-call]  # its base is redis-py's
+        for sentinel in manager.sentinels:
+            pool = sentinel.connection_pool
+            pool.connection_class = _in_time(pool.connection_class)
+        return _SentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
+            self._at.service, manager, **settling, **self._for_primary(), retry=_no_retry()
+        )
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
         manager = redis.asyncio.sentinel.Sentinel(
@@ -168,7 +234,7 @@ class Sentinel(Standalone):
         return {**options, "ssl": self._at.tls, **self._options.get("sentinel_kwargs", {})}
 
 
-class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
+class _SentinelPool(redis.sentinel.SentinelConnectionPool, _Pool):
     """Asks the sentinels for the primary, and makes callers wait for a connection."""
 
 
@@ -181,6 +247,11 @@ class _AsyncSentinelPool(
 class Cluster(Standalone):
     """A cluster, found by any of its nodes."""
 
+    @property
+    def limit(self) -> int:
+        """One fewer: a connection stays open at the node that was asked for the slots."""
+        return max(super().limit - 1, 1)
+
     def _reached(self) -> dict[str, Any]:
         # What only the cluster's client takes is no option of a connection.
         its_own = set(inspect.signature(redis.RedisCluster.__init__).parameters)
@@ -188,14 +259,21 @@ class Cluster(Standalone):
 
     def client(self) -> Client:
         """See `Server.client`."""
-        options = {**self._options}
-        pool = partial(redis.BlockingConnectionPool, timeout=options.pop("timeout"))
+        # By itself it drops options without a word, health_check_interval among them, and with
+        # nodes alone also the class of pool: so the pools get theirs here, and it gets a URL.
+        pool = partial(
+            _Pool,
+            connection_class=self._connection_class(redis),
+            **self._reached(),
+        )
+        (host, port), *others = self._at.nodes
         return redis.RedisCluster(
-            startup_nodes=[redis.cluster.ClusterNode(*node) for node in self._at.nodes],
+            url=f"redis://[{host}]:{port}" if ":" in host else f"redis://{quote(host)}:{port}",
+            startup_nodes=[redis.cluster.ClusterNode(*node) for node in others],
             connection_pool_class=pool,
+            **self._settling(_settle),
             retry=_no_retry(),
-            ssl=self._at.tls,
-            **options,
+            **{name: value for name, value in self._options.items() if name != "timeout"},
         )
 
     def async_client(self) -> AsyncClient:
@@ -229,6 +307,21 @@ def _no_retry() -> Retry:
 
 def _no_async_retry() -> AsyncRetry:
     return AsyncRetry(NoBackoff(), 0)
+
+
+def _set_up_and_settle(connection: Any) -> None:
+    connection.on_connect()
+    _settle(connection)
+
+
+def _settle(connection: Any) -> None:
+    # With TLS 1.3 the server sends session tickets after the handshake. redis-py's pool for
+    # threads takes them, unread, for the rest of a reply and refuses the connection; they are
+    # read along with the first reply, which there is none of without password and database.
+    connection.send_command("PING", check_health=False)
+    # A user who may not ask is told so by what comes next.
+    with suppress(redis.ResponseError):
+        connection.read_response()
 
 
 def _refuse_retries(options: dict[str, Any]) -> None:

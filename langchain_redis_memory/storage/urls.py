@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -66,17 +67,17 @@ def parse(url: object) -> Address:
             f"the URL's scheme must be one of {known}"
             + ("; it has another" if scheme else "; it has none")
         )
-    try:
+    with suppress(ValueError):
         return _unix(url) if scheme == "unix" else _network(urlsplit(url))
-    except ValueError:
-        # The cause may quote what it took for a port: the password.
-        raise _odd_url(scheme) from None
+    # Raised apart from what was wrong, which may quote what it took for a port: the password.
+    raise _odd_url(scheme)
 
 
 def _unix(url: str) -> Address:
     options = parse_url(url)
     del options["connection_class"]
-    if "path" not in options:
+    user, host = _split(urlsplit(url))
+    if "path" not in options or host or "@" in user:
         raise ValueError(url)
     return Address("standalone", options=options)
 
@@ -84,13 +85,13 @@ def _unix(url: str) -> Address:
 def _network(parts: SplitResult) -> Address:
     kind = parts.scheme.removeprefix("rediss").removeprefix("redis")
     topology = TOPOLOGIES[kind]
-    user, _, hosts = parts.netloc.rpartition("@")
+    user, hosts = _split(parts)
     # redis-py reads and casts the rest; with one host that has no port there is nothing to
     # misread a password for.
     options = parse_url(f"redis://{user}@host/?{parts.query}")
     del options["host"]
-    if parts.fragment or set(user) & set("@"):
-        raise ValueError(parts.fragment)
+    if "@" in user:
+        raise ValueError(user)
     path = unquote(parts.path).strip("/")
     service = ""
     if topology == "sentinel":
@@ -105,6 +106,15 @@ def _network(parts: SplitResult) -> Address:
     if len(nodes) > 1 and topology == "standalone":
         raise ValueError(hosts)
     return Address(topology, nodes, service, parts.scheme.startswith("rediss"), options)
+
+
+def _split(parts: SplitResult) -> tuple[str, str]:
+    user, mark, hosts = parts.netloc.rpartition("@")
+    # A password with a bare / or ? ends up behind the hosts, where it would be shown.
+    behind = f"{parts.path}?{parts.query}" if mark or hosts else parts.query
+    if "@" in behind or parts.fragment:
+        raise ValueError(behind)
+    return user, hosts
 
 
 def _node(text: str, default: int) -> tuple[str, int]:

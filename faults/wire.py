@@ -1,0 +1,75 @@
+"""Faults of the wire and of a server that is slow or away for a moment."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from faults.load import HASTY
+from faults.proxy import Break, Fault
+from faults.scenario import Scale, Scenario, during_load
+from langchain_redis_memory.storage.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Longer than a wait for the server, so that the repeat overtakes the original; short enough that
+# a second attempt may succeed.
+_HELD = HASTY.attempt_timeout * 1.5
+
+
+def _broken_wire(what: Break, share: float, seconds: float = 0) -> Callable[[Any, Scale], None]:
+    def inject(stage: Any, scale: Scale) -> None:
+        before = stage.proxies.befallen()
+        stage.proxies.suffer(Fault(what, share, seconds))
+        time.sleep(scale.seconds + 2 * seconds)
+        stage.proxies.suffer(None)
+        assert stage.proxies.befallen() > before, "no request met the fault"
+
+    return inject
+
+
+def _stopped(stage: Any, scale: Scale) -> None:
+    stage.patience(10_000)  # a failover is another fault
+    for node in stage.nodes:
+        node.process.send_signal(signal.SIGSTOP)
+    time.sleep(_HELD)
+    for node in stage.nodes:
+        node.process.send_signal(signal.SIGCONT)
+    time.sleep(scale.seconds)
+    stage.patience(500)
+
+
+def _refused(stage: Any, scale: Scale) -> None:
+    stage.proxies.refuse()
+    time.sleep(min(3.0, 10 * scale.seconds))
+    stage.proxies.accept()
+
+
+def _wire_scenario(what: Break, share: float, seconds: float = 0) -> Scenario:
+    return Scenario(what.value, during_load(_broken_wire(what, share, seconds), proxied=True))
+
+
+SCENARIOS = [
+    _wire_scenario(Break.BEFORE, 0.2),
+    _wire_scenario(Break.COMMAND, 0.2),
+    _wire_scenario(Break.AFTER, 0.2),
+    _wire_scenario(Break.REPLY, 0.2),
+    _wire_scenario(Break.STALL, 0.3, _HELD),
+    Scenario(
+        "server stopped (SIGSTOP) longer than the socket time-out",
+        during_load(_stopped),
+        brief=("standalone",),
+    ),
+    Scenario(
+        "connections refused for 3 s, default policy: no turn fails",
+        during_load(_refused, proxied=True, expected=(), retry=RetryPolicy()),
+        brief=("standalone",),
+    ),
+    Scenario(
+        "connections refused for 3 s, deadline of 2 s",
+        during_load(_refused, proxied=True),
+        brief=("standalone", "Cluster"),
+    ),
+]
