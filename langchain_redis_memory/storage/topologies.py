@@ -88,6 +88,11 @@ class _Pool(redis.BlockingConnectionPool):
     def timeout(self, seconds: float | None) -> None:
         self._longest = math.inf if seconds is None else seconds
 
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close connections; before redis-py 7 those in use too, for it cannot tell them apart."""
+        tells = "inuse_connections" in inspect.signature(super().disconnect).parameters
+        super().disconnect(*([inuse_connections] if tells else []))
+
 
 class Standalone:
     """One server, by TCP, TLS or a Unix socket; see `server_at` for the arguments."""
