@@ -669,6 +669,13 @@ async def test_every_permission_that_is_documented_is_needed(place, do):
     assert needed - sent == set()
 
 
+def test_all_pages_show_the_same_rules():
+    """What to allow is written where it is explained, and where it is looked for."""
+    pages = [(DOCS / name).read_text() for name in ("architecture.md", "operations.md")]
+    first, second = (re.findall(r"ACL SETUSER [^`]*```", page) for page in pages)
+    assert first == second
+
+
 async def test_a_slot_on_the_move_is_followed_with_the_documented_permissions(
     places, cluster_servers, do
 ):
@@ -821,7 +828,7 @@ async def test_clients_are_made_as_is_documented(places, name):
         threads, loop = await pools(memory)
         for number, pool in enumerate([*threads, *loop]):
             options = pool.connection_kwargs
-            assert options["socket_timeout"] == options["socket_connect_timeout"] == 2.5
+            assert options["socket_timeout"] == options["socket_connect_timeout"] == 2.0
             assert bool(options.get("socket_keepalive")) == (name not in ("socket", "embedded"))
             is_sentinel = place.sentinels and number % len(threads)
             if not is_sentinel:
@@ -905,6 +912,7 @@ async def test_options_of_tls_pass_through(places, certificates, name, do):
 FORKS = """
 import asyncio, os, sys
 from langchain_redis_memory import RedisMemory
+from langchain_redis_memory.storage.operation import Operation
 
 memory = RedisMemory.from_url(sys.argv[1])
 history = memory.history("support", "alice", "forks")

@@ -368,8 +368,8 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
     causes = list(_causes(error))
     if any(map(_is_untrusted, causes)):
         return StorageRejected(
-            f"{what}: the server's certificate was refused ({text}); check ssl_ca_certs, the "
-            "host name and the certificate's dates"
+            f"{what}: a certificate was refused ({text}); check ssl_ca_certs, the host name, the "
+            "certificate's dates, and ssl_certfile if the server asks for the client's"
         )
     if isinstance(error, _NO_PRIMARY) and text.endswith("(AuthenticationError)"):
         return StorageRejected(f"{what}: {_SENTINELS_AUTH}")
