@@ -290,7 +290,7 @@ class Cluster(Standalone):
 def _defaults(address: Address, policy: RetryPolicy) -> dict[str, Any]:
     return {
         "max_connections": 10,
-        "timeout": policy.attempt_timeout,
+        "timeout": policy.deadline,
         "socket_timeout": policy.attempt_timeout,
         "socket_connect_timeout": policy.attempt_timeout,
         "health_check_interval": 30,
