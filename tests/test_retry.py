@@ -9,7 +9,7 @@ from redis import exceptions as redis_errors
 
 from langchain_redis_memory import RetryPolicy, StorageRejected, StorageUnavailable
 from langchain_redis_memory.storage import retry
-from langchain_redis_memory.storage.executor import translate
+from langchain_redis_memory.storage.failures import translate
 from langchain_redis_memory.storage.operation import Operation
 
 FAST = RetryPolicy(attempts=4, initial=0.001, maximum=0.002)

@@ -26,6 +26,7 @@ LAYERS = [
     {"storage.topologies"},
     {"storage.servers", "storage.urls", "storage.embedded"},
     {"storage.executor", "storage.codec"},
+    {"storage.failures"},
     {"storage.availability", "storage.retry", "storage.operation", "storage.keys"},
     {"errors"},
 ]
@@ -80,7 +81,10 @@ def test_imports_point_down_only(name):
     [
         (
             "redis",
-            {"storage.executor", "storage.servers", "storage.topologies", "storage.urls"},
+            {
+                *("storage.executor", "storage.failures", "storage.servers"),
+                *("storage.topologies", "storage.urls"),
+            },
         ),
         ("langchain_community", {"history"}),
         ("langchain_core.runnables.history", {"runnable"}),

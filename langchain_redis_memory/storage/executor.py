@@ -1,10 +1,8 @@
-"""The only place that sends commands, and the table of what redis-py's errors mean."""
+"""The only place that sends commands."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import ssl
 import sys
 import threading
 from contextlib import contextmanager
@@ -12,17 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import redis
 import redis.asyncio
-import redis.asyncio.sentinel
-import redis.sentinel
 from redis import exceptions as redis_errors
 from redis.client import NEVER_DECODE
 
-from langchain_redis_memory.errors import (
-    MemoryClosedError,
-    RedisMemoryError,
-    StorageRejected,
-    StorageUnavailable,
-)
+from langchain_redis_memory.errors import MemoryClosedError, StorageUnavailable
+from langchain_redis_memory.storage.failures import FAILURES, says_demoted, translate
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
 from langchain_redis_memory.storage.retry import patience
 
@@ -103,9 +95,9 @@ class Executor:
             if missing := _unknown_scripts(replies):
                 again = self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
-        except (*_ERRORS, OSError) as error:
+        except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
-        if _is_demoted(replies) and self._server.owns_clients:
+        if says_demoted(replies) and self._server.owns_clients:
             self._leave_demoted_server()
         return operation.read(_checked(replies, operation, self._server.address))
 
@@ -120,7 +112,7 @@ class Executor:
         try:
             if isinstance(self.client, redis.RedisCluster):
                 return list(self.client.get_primaries())
-        except (*_ERRORS, OSError) as error:
+        except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return [None]
 
@@ -187,9 +179,9 @@ class AsyncExecutor:
             if missing := _unknown_scripts(replies):
                 again = await self._send([_in_full(operation, i) for i in missing])
                 _replace(replies, missing, again)
-        except (*_ERRORS, OSError) as error:
+        except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
-        if _is_demoted(replies) and self._server.owns_clients:
+        if says_demoted(replies) and self._server.owns_clients:
             await self._leave_demoted_server()
         return operation.read(_checked(replies, operation, self._server.address))
 
@@ -205,7 +197,7 @@ class AsyncExecutor:
             if isinstance(self.client, redis.asyncio.RedisCluster):
                 await self.client.initialize()
                 return list(self.client.get_primaries())
-        except (*_ERRORS, OSError) as error:
+        except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return [None]
 
@@ -244,9 +236,6 @@ class AsyncExecutor:
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)
-_NO_PRIMARY = (redis.sentinel.MasterNotFoundError, redis.asyncio.sentinel.MasterNotFoundError)
-_REASON = re.compile(r"\b(?:Authentication|Connection|Timeout)Error\b|\bCERTIFICATE_\w+")
-_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException)
 
 
 @contextmanager
@@ -296,111 +285,8 @@ def _replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any])
         replies[position] = reply
 
 
-# A primary that was replaced is a replica now, or one that lost its replica, until it is told.
-_DEMOTED = re.compile("READONLY|NOREPLICAS", re.IGNORECASE)
-
-
-def _is_demoted(replies: Sequence[Any]) -> bool:
-    return any(
-        isinstance(reply, redis_errors.ResponseError) and _DEMOTED.search(f"{reply!r}{reply}")
-        for reply in replies
-    )
-
-
 def _checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
     for reply in replies:
         if isinstance(reply, Exception):
             raise translate(reply, operation, address) from reply
     return replies
-
-
-# What a server says, by the first word of its reply: https://redis.io/docs/latest/develop/reference/
-# protocol-spec/#simple-errors. Servers before 7.0 quote it inside "Error running script".
-_CODE = re.compile(
-    r"\b(WRONGPASS|NOAUTH|NOPERM|WRONGTYPE|OOM|MISCONF|LOADING|READONLY|MASTERDOWN|TRYAGAIN"
-    r"|CLUSTERDOWN|NOREPLICAS|BUSY)\b"
-)
-_AUTH = "the server refused the user name or password; check them in the URL or the settings"
-_SENTINELS_AUTH = (
-    "the sentinels refused the user name or password; check sentinel_username and "
-    "sentinel_password in the URL or the settings"
-)
-_PERMISSION = (
-    "this Redis user lacks a permission ({text}); docs/architecture.md lists the commands to allow"
-)
-_FULL = "the server's memory is full; raise its maxmemory or remove data"
-_REJECTED: dict[str, str] = {
-    "WRONGPASS": _AUTH,
-    "NOAUTH": _AUTH,
-    "NOPERM": _PERMISSION,
-    "OOM": _FULL,
-    "WRONGTYPE": (
-        "the key {key!r} holds another type of data; look at it with TYPE, then remove it with "
-        "UNLINK if it is not needed, or use another id or namespace"
-    ),
-    "MISCONF": "the server cannot persist its data and takes no writes; look at its log and disk",
-}
-_REJECTED_CLASSES: dict[type[Exception], str] = {
-    redis_errors.AuthenticationError: _AUTH,
-    redis_errors.AuthenticationWrongNumberOfArgsError: _AUTH,
-    redis_errors.AuthorizationError: _PERMISSION,
-    redis_errors.NoPermissionError: _PERMISSION,
-    redis_errors.OutOfMemoryError: _FULL,
-}
-_AWAY_CLASSES = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.ClusterError,
-    redis_errors.AskError,
-    redis_errors.TryAgainError,
-    redis_errors.RedisClusterException,
-    OSError,
-)
-
-
-def translate(error: Exception, operation: Operation[Any], address: str) -> RedisMemoryError:
-    """Make our error of redis-py's: what happened, where, and what to do."""
-    _forget_secrets(error)
-    text = " ".join(str(error).split())
-    what = f"{operation.name} on Redis at {address} failed"
-    # redis.asyncio wraps what happens while it connects in a ConnectionError of its own.
-    causes = list(_causes(error))
-    if any(map(_is_untrusted, causes)):
-        return StorageRejected(
-            f"{what}: a certificate was refused ({text}); check ssl_ca_certs, the host name, the "
-            "certificate's dates, and ssl_certfile if the server asks for the client's"
-        )
-    if isinstance(error, _NO_PRIMARY) and text.endswith("(AuthenticationError)"):
-        return StorageRejected(f"{what}: {_SENTINELS_AUTH}")
-    for kind, advice in _REJECTED_CLASSES.items():
-        if any(isinstance(cause, kind) for cause in causes):
-            return StorageRejected(f"{what}: {advice.format(text=text)}")
-    code = found[0] if (found := _CODE.search(text)) else ""
-    if code in _REJECTED:
-        return StorageRejected(f"{what}: {_REJECTED[code].format(text=text, key=operation.key)}")
-    if code or isinstance(error, _AWAY_CLASSES):
-        return StorageUnavailable(f"{what}: {text or type(error).__name__}")
-    return StorageRejected(f"{what}: {text or type(error).__name__}")
-
-
-def _forget_secrets(error: BaseException) -> None:
-    if error.args and isinstance(error.args[0], str):
-        # "unknown command 'X', with args beginning with: ..." quotes what was sent: message texts.
-        text = error.args[0].partition(", with args beginning with")[0]
-        if isinstance(error, _NO_PRIMARY):
-            # What follows shows the sentinels' clients, before redis-py 8 with their passwords.
-            text, _, details = text.partition(" : ")
-            reasons = sorted(set(_REASON.findall(details)))
-            text += f" ({', '.join(reasons)})" if reasons else ""
-        error.args = (text, *error.args[1:])
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _is_untrusted(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_" in str(error)

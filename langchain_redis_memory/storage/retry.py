@@ -2,7 +2,7 @@
 
 redis-py has retries of its own in several places, whose products multiply: the clients that we
 build have them off. What can be cured by waiting reaches this module as `StorageUnavailable`
-(see the table in `executor`), and nothing else is tried again. Operations may be repeated without
+(see the table in `failures`), and nothing else is tried again. Operations may be repeated without
 harm, so a write whose answer was lost is repeated too.
 """
 
