@@ -1,6 +1,7 @@
 """The command, run as a process of its own, as a user runs it."""
 
 import io
+import contextlib
 import os
 import pty
 import re
@@ -293,6 +294,14 @@ class _Terminal:
         self.descriptor = descriptor
         self.seen = ""
 
+    def interrupt_until(self, text):
+        """Press Ctrl-C as a person does: again, when Python's input() was not ready for it yet."""
+        for _ in range(30):
+            self.type("\x03")
+            with contextlib.suppress(AssertionError):
+                return self.wait_for(text, within=2)
+        raise AssertionError(f"{text!r} did not show; what showed: {self.seen!r}")
+
     def wait_for(self, text, within=60):
         """Read until the text shows, and forget what came before its end."""
         end = time.monotonic() + within
@@ -334,8 +343,7 @@ def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(tmp_path):
         terminal.type("\x03")
         terminal.wait_for("stopped")
         terminal.wait_for("you> ")
-        terminal.type("\x03")
-        terminal.wait_for("you> ")
+        terminal.interrupt_until("you> ")
         terminal.type("What is my name?\n")
         terminal.wait_for("does not say.")
         terminal.wait_for("you> ")
