@@ -16,7 +16,7 @@ import redis
 
 from faults.load import AGENT, Attempt, Load, config_of
 from faults.scenario import Scale, Scenario, during_load
-from faults.stages import SentinelStage, wait_until
+from faults.stages import CALM, SentinelStage, wait_until
 from faults.verdict import Outcome, judge
 from langchain_redis_memory.storage.retry import RetryPolicy
 
@@ -38,6 +38,11 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch")
         self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether one of them is dead, or the replica none any more."""
+        return not self._thread.is_alive()
 
     def end(self) -> None:
         """Stop watching."""
@@ -71,7 +76,8 @@ def _primary_dies(
             turns.go_on(max(0.3, scale.seconds / 2))
             primary, replica, sessions = pair(stage, turns)
             watch = Watch(primary, replica)
-            wait_until(lambda: watch.replicated, "the replica has what the primary has")
+            wait_until(lambda: watch.ended or watch.replicated, "the replica has it all")
+            assert watch.replicated, "the primary was none, or the replica"
             end(stage, primary, replica)
             died = time.monotonic()
             watch.end()
@@ -128,7 +134,8 @@ def _is_primary(node: Node) -> bool:
 
 
 def _kill(stage: Any, primary: Node, replica: Node) -> None:
-    del stage, replica
+    del replica
+    stage.patience(500)
     primary.kill()
 
 
@@ -145,6 +152,7 @@ def _bring_back(stage: Any, primary: Node, replica: Node) -> None:
     if isinstance(stage, SentinelStage):  # which would get to it in ten seconds
         primary.client.replicaof("127.0.0.1", replica.port)
     primary.client.config_set("min-replicas-to-write", 0)
+    stage.patience(CALM)
 
 
 def _coordinated(stage: Any, scale: Scale) -> None:

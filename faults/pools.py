@@ -125,8 +125,12 @@ def _loops(stage: Any, flavour: str, scale: Scale) -> Outcome:
 
 
 SCENARIOS = [
-    Scenario("200 turns at once, pool of 5", _crowd(5, max_connections=5)),
+    Scenario(
+        "200 turns at once, pool of 5",
+        _crowd(5, max_connections=5),
+        brief=("standalone", "Cluster"),
+    ),
     Scenario("200 turns at once, default settings", _crowd(10), brief=("standalone",)),
-    Scenario("a new connection for every turn", _new_each_time),
+    Scenario("a new connection for every turn", _new_each_time, brief=("standalone", "TLS")),
     Scenario("several event loops in several threads", _loops, flavours=("async",)),
 ]

@@ -115,7 +115,10 @@ class _Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        if self._server is not None:
+        if self._server is not None and self._server.sockets:
+            # What asyncio has half accepted when a server closes, it loses unclosed.
+            asyncio.get_running_loop().remove_reader(self._server.sockets[0].fileno())
+            await asyncio.sleep(0.01)
             self._server.close()
         for connection in self._connections:
             connection.cut()

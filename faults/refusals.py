@@ -109,16 +109,17 @@ SCENARIOS = [
     Scenario(
         "wrong password",
         _refused("somebody", _ON, password=_WRONG, expected="StorageRejected"),
+        brief=("standalone", "Sentinel"),
     ),
     Scenario(
         "no permission for scripts",
         _refused("reader", (*_ON, "-eval", "-evalsha"), expected="StorageRejected"),
-        brief=("standalone", "Cluster"),
+        brief=("Cluster",),
     ),
     Scenario(
         "no permission to push",
         _refused("half", (*_ON, "-lpush"), expected="TurnNotSavedError(StorageRejected)"),
-        brief=("standalone", "Cluster"),
+        brief=("standalone",),
     ),
     Scenario("certificate expired", _expired, ("TLS",)),
 ]

@@ -70,9 +70,9 @@ def during_load(
     def run(stage: Any, flavour: str, scale: Scale) -> Outcome:
         memory = stage.memory(proxied=proxied, **{"retry": HASTY, **options})
         with Load(memory, flavour, **(load or {})) as turns:
-            turns.go_on(0.2)
+            turns.go_on(0.1)
             inject(stage, scale)
-            turns.go_on(0.2)
+            turns.go_on(0.1)
         stage.heal()
         return judge(stage, turns.record, flavour, expected=expected)
 

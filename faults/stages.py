@@ -25,6 +25,9 @@ from servers import (
 
 TOPOLOGIES = ("standalone", "TLS", "Sentinel", "Cluster")
 
+CALM = 3000
+"""Milliseconds of silence until sentinels act; a busy machine may be silent for a moment."""
+
 DURABLE = (
     *("--appendonly", "yes", "--appendfsync", "always"),
     *("--auto-aof-rewrite-percentage", "0"),
@@ -137,6 +140,7 @@ class SentinelStage(Stage):
             f"127.0.0.1:{self.proxies.to(node.port, ports)}" for node in self.servers.sentinels
         )
         self.proxied_url = f"redis+sentinel://{hosts}/mymaster/0"
+        self.patience(CALM)
 
     def heal(self) -> None:
         """See `Stage.heal`."""

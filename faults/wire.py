@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from faults.load import HASTY
 from faults.proxy import Break, Fault
 from faults.scenario import Scale, Scenario, during_load
+from faults.stages import CALM
 from langchain_redis_memory.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -38,25 +39,26 @@ def _stopped(stage: Any, scale: Scale) -> None:
     for node in stage.nodes:
         node.process.send_signal(signal.SIGCONT)
     time.sleep(scale.seconds)
-    stage.patience(500)
+    stage.patience(CALM)
 
 
 def _refused(stage: Any, scale: Scale) -> None:
     stage.proxies.refuse()
-    time.sleep(min(3.0, 10 * scale.seconds))
+    time.sleep(min(3.0, 5 * scale.seconds))
     stage.proxies.accept()
 
 
-def _wire_scenario(what: Break, share: float, seconds: float = 0) -> Scenario:
-    return Scenario(what.value, during_load(_broken_wire(what, share, seconds), proxied=True))
+def _wire_scenario(what: Break, share: float, seconds: float, *brief: str) -> Scenario:
+    run = during_load(_broken_wire(what, share, seconds), proxied=True)
+    return Scenario(what.value, run, brief=brief or None)
 
 
 SCENARIOS = [
-    _wire_scenario(Break.BEFORE, 0.2),
-    _wire_scenario(Break.COMMAND, 0.2),
-    _wire_scenario(Break.AFTER, 0.2),
-    _wire_scenario(Break.REPLY, 0.2),
-    _wire_scenario(Break.STALL, 0.3, _HELD),
+    _wire_scenario(Break.BEFORE, 0.2, 0, "standalone", "Cluster"),
+    _wire_scenario(Break.COMMAND, 0.2, 0, "standalone"),
+    _wire_scenario(Break.AFTER, 0.2, 0),
+    _wire_scenario(Break.REPLY, 0.2, 0, "standalone", "TLS", "Sentinel"),
+    _wire_scenario(Break.STALL, 0.3, _HELD, "standalone", "Cluster"),
     Scenario(
         "server stopped (SIGSTOP) longer than the socket time-out",
         during_load(_stopped),
@@ -70,6 +72,6 @@ SCENARIOS = [
     Scenario(
         "connections refused for 3 s, deadline of 2 s",
         during_load(_refused, proxied=True),
-        brief=("standalone", "Cluster"),
+        brief=("Cluster",),
     ),
 ]

@@ -1,7 +1,7 @@
 """The command, run as a process of its own, as a user runs it."""
 
-import io
 import contextlib
+import io
 import os
 import pty
 import re

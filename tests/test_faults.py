@@ -68,7 +68,7 @@ def test_the_verdict_sees_harm(stages, harm, what):
         history.clear()
         history.add_messages(messages)
     outcome = judge(stage, load.record, "sync")
-    assert getattr(outcome, what) >= 1
+    assert getattr(outcome, what)
     assert outcome.broken
 
 

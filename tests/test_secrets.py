@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import pytest
 import redis
+import redis.asyncio.sentinel
+import redis.sentinel
 from langchain_core.messages import AIMessage
 from servers import REDIS_SERVER, free_port
 
@@ -23,6 +25,8 @@ from langchain_redis_memory import (
     TurnNotSavedError,
 )
 from langchain_redis_memory.storage.connection import Connection
+from langchain_redis_memory.storage.executor import translate
+from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.urls import parse
 
 SECRET = "pa-ss-word-4711"
@@ -211,6 +215,19 @@ async def test_a_wrong_password_for_the_sentinels_shows_no_secret(sentinel_serve
         f"{sentinel_servers.url}?sentinel_username=me&sentinel_password={quote(ODD, safe='')}",
         StorageRejected,
     )
+
+
+@pytest.mark.parametrize("module", [redis.sentinel, redis.asyncio.sentinel])
+def test_the_sentinels_that_redis_py_shows_are_left_out(module):
+    """Before version 8 it shows their clients with their passwords; the reasons stay."""
+    client = f"<redis.client.Redis(password={SECRET},host=a)>"
+    error = module.MasterNotFoundError(
+        f"No master found for 'm' : {client} - ConnectionError('x'), {client} - TimeoutError()"
+    )
+    ours = translate(error, Operation("asking", (), list), "sentinel a/m/0")
+    assert isinstance(ours, StorageUnavailable)
+    assert "No master found for 'm' (ConnectionError, TimeoutError)" in str(ours)
+    assert SECRET not in seen(ours) + seen(error)
 
 
 @pytest.mark.redis_server

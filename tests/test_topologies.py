@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -742,9 +742,21 @@ class Rotating(redis.CredentialProvider):
             server.execute_command("CLIENT", "KILL", "USER", "rotating")
 
 
-async def test_sentinels_have_credentials_of_their_own(tcp_server, tmp_path, do):
+@pytest.fixture
+def until_the_end():
+    """Takes a server that is the test's own, and stops it."""
+    with ExitStack() as stack:
+
+        def keep(node):
+            stack.callback(node.stop)
+            return node
+
+        yield keep
+
+
+async def test_sentinels_have_credentials_of_their_own(tcp_server, tmp_path, do, until_the_end):
     """Given in the URL or by a provider; without them, or with others, they reject us."""
-    sentinel = lone_sentinel(tmp_path, tcp_server.port)
+    sentinel = until_the_end(lone_sentinel(tmp_path, tcp_server.port))
     acl = partial(sentinel.client.execute_command, "ACL", "SETUSER")
     acl("finder", "on", f">{PASSWORD}", *documented("finder"))
     acl("rotating", "on", ">token0", *documented("finder"))
@@ -759,7 +771,6 @@ async def test_sentinels_have_credentials_of_their_own(tcp_server, tmp_path, do)
         async with RedisMemory.from_url(url + suffix) as memory:
             with pytest.raises(StorageRejected, match="password"):
                 await do(memory, "ping")
-    sentinel.stop()
 
 
 # TLS
@@ -779,10 +790,14 @@ async def test_tls_needs_an_authority_and_a_client_certificate(places, certifica
 
 
 @pytest.mark.redis_server
-async def test_a_certificate_for_another_name_is_rejected(certificates, tmp_path, do):
+async def test_a_certificate_for_another_name_is_rejected(
+    certificates, tmp_path, do, until_the_end
+):
     """Unless the check is switched off by its name."""
-    node = Secured(
-        tmp_path / "other", "--tls-auth-clients", "no", certificates=certificates, name="other"
+    node = until_the_end(
+        Secured(
+            tmp_path / "other", "--tls-auth-clients", "no", certificates=certificates, name="other"
+        )
     )
     url = f"rediss://localhost:{node.tls_port}/0"
     authority = {"ssl_ca_certs": f"{certificates}/ca.pem"}
@@ -791,7 +806,6 @@ async def test_a_certificate_for_another_name_is_rejected(certificates, tmp_path
             await do(memory, "ping")
     async with RedisMemory.from_url(url, ssl_check_hostname=False, **authority) as memory:
         assert await do(memory, "ping")
-    node.stop()
 
 
 # What clients are made with

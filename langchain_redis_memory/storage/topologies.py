@@ -205,6 +205,7 @@ class Sentinel(Standalone):
             self._at.nodes,
             sentinel_kwargs={**settling, **self._for_sentinels(), "retry": _no_retry()},
         )
+        manager.sentinels = _InTurn(manager.sentinels)
         for sentinel in manager.sentinels:
             pool = sentinel.connection_pool
             pool.connection_class = _in_time(pool.connection_class)
@@ -216,6 +217,7 @@ class Sentinel(Standalone):
         manager = redis.asyncio.sentinel.Sentinel(
             self._at.nodes, sentinel_kwargs={**self._for_sentinels(), "retry": _no_async_retry()}
         )
+        manager.sentinels = _InTurn(manager.sentinels)
         return _AsyncSentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
             self._at.service, manager, **self._for_primary(), retry=_no_async_retry()
         )
@@ -232,6 +234,20 @@ class Sentinel(Standalone):
             if f"sentinel_{name}" in self._options:
                 options[name] = self._options[f"sentinel_{name}"]
         return {**options, "ssl": self._at.tls, **self._options.get("sentinel_kwargs", {})}
+
+
+class _InTurn(list[Any]):
+    """The sentinels in the order in which they are asked.
+
+    redis-py moves the one that answered to the front by exchanging two items. When two callers do
+    so at once, one sentinel is there twice then and another one lost, until none is left but those
+    that are dead; and what was lost is never closed.
+    """
+
+    def __setitem__(self, position: Any, sentinel: Any) -> None:
+        if position == 0:
+            others = [other for other in self if other is not sentinel]
+            super().__setitem__(slice(None), [sentinel, *others])
 
 
 class _SentinelPool(redis.sentinel.SentinelConnectionPool, _Pool):
