@@ -93,6 +93,12 @@ NEVER = [
     (redis_errors.AuthenticationError("invalid username-password pair"), "password"),
     (redis_errors.ResponseError("NOAUTH Authentication required."), "password"),
     (redis_errors.NoPermissionError("this user has no permissions to run 'x'"), "permission"),
+    (
+        redis_errors.ResponseError(
+            "The user executing the script can't run this command or subcommand script: x"
+        ),
+        "permission",
+    ),
     (redis_errors.OutOfMemoryError("command not allowed when used memory"), "maxmemory"),
     (redis_errors.ResponseError("WRONGTYPE Operation against a key"), "'the:key'.*UNLINK"),
     (

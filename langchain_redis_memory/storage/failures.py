@@ -41,6 +41,7 @@ _CODE = re.compile(
     r"\b(WRONGPASS|NOAUTH|NOPERM|WRONGTYPE|OOM|MISCONF|LOADING|READONLY|MASTERDOWN|TRYAGAIN"
     r"|CLUSTERDOWN|NOREPLICAS|BUSY)\b"
 )
+_DENIED_IN_SCRIPT = "can't run this command"  # Redis 7.0 gives it no code
 _AUTH = "the server refused the user name or password; check them in the URL or the settings"
 _SENTINELS_AUTH = (
     "the sentinels refused the user name or password; check sentinel_username and "
@@ -98,6 +99,8 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
         if any(isinstance(cause, kind) for cause in causes):
             return StorageRejected(f"{what}: {advice.format(text=text)}")
     code = found[0] if (found := _CODE.search(text)) else ""
+    if _DENIED_IN_SCRIPT in text:
+        code = "NOPERM"
     if code in _REJECTED:
         return StorageRejected(f"{what}: {_REJECTED[code].format(text=text, key=operation.key)}")
     if code or isinstance(error, _AWAY_CLASSES):
