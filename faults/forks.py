@@ -34,6 +34,4 @@ def _attempt(error: str | None, **told: Any) -> Attempt:
     return Attempt(**told, error=RuntimeError(error) if error else None)
 
 
-SCENARIOS = [
-    Scenario("fork with open connections: both go on", _forked, brief=("standalone", "Cluster"))
-]
+SCENARIOS = [Scenario("fork with open connections: both go on", _forked, brief=("standalone",))]

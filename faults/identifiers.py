@@ -59,6 +59,4 @@ def _is_its_own(call: Calls, conversations: list[Any], number: int) -> bool:
     return found == [str(number), f"re: {number}"]
 
 
-SCENARIOS = [
-    Scenario("ids made to escape, cleared one by one", _escaping, brief=("standalone", "Cluster"))
-]
+SCENARIOS = [Scenario("ids made to escape, cleared one by one", _escaping, brief=("standalone",))]

@@ -154,17 +154,17 @@ SCENARIOS = [
     Scenario(
         "dead server, black hole: deadline 1.5 s",
         _dead(_black_hole, warm=False),
-        brief=("standalone", "Cluster"),
+        brief=("Cluster",),
     ),
     Scenario(
         "the same, with connections open when it dies",
         _dead(_black_hole, warm=True),
-        brief=("Sentinel", "Cluster"),
+        brief=("Sentinel",),
     ),
     Scenario(
         "stateless: refused, deadline 1.5 s, pause 1 s",
         _stateless(_refusing),
-        brief=("standalone",),
+        brief=(),
     ),
     Scenario(
         "stateless: black hole, deadline 1.5 s, pause 1 s",

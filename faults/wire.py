@@ -50,15 +50,15 @@ def _refused(stage: Any, scale: Scale) -> None:
 
 def _wire_scenario(what: Break, share: float, seconds: float, *brief: str) -> Scenario:
     run = during_load(_broken_wire(what, share, seconds), proxied=True)
-    return Scenario(what.value, run, brief=brief or None)
+    return Scenario(what.value, run, brief=brief)
 
 
 SCENARIOS = [
-    _wire_scenario(Break.BEFORE, 0.2, 0, "standalone", "Cluster"),
+    _wire_scenario(Break.BEFORE, 0.2, 0, "standalone"),
     _wire_scenario(Break.COMMAND, 0.2, 0, "standalone"),
-    _wire_scenario(Break.AFTER, 0.2, 0),
+    _wire_scenario(Break.AFTER, 0.2, 0, "standalone", "Sentinel", "Cluster"),
     _wire_scenario(Break.REPLY, 0.2, 0, "standalone", "TLS", "Sentinel"),
-    _wire_scenario(Break.STALL, 0.3, _HELD, "standalone", "Cluster"),
+    _wire_scenario(Break.STALL, 0.3, _HELD, "standalone"),
     Scenario(
         "server stopped (SIGSTOP) longer than the socket time-out",
         during_load(_stopped),

@@ -26,7 +26,7 @@ def stages(tmp_path_factory):
 
 def runs():
     for scenario in SCENARIOS:
-        for topology in scenario.brief or scenario.topologies:
+        for topology in scenario.topologies if scenario.brief is None else scenario.brief:
             marks = [pytest.mark.redis_server] if topology == "TLS" else []
             for flavour in scenario.flavours:
                 name = f"{scenario.name} - {topology} - {flavour}"
