@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         StorageRejected,
         StorageUnavailable,
         TurnNotSavedError,
-        UnstorableMessageError,
+        UnstorableError,
     )
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.memory import RedisMemory
@@ -38,7 +38,7 @@ __all__ = [
     "StorageRejected",
     "StorageUnavailable",
     "TurnNotSavedError",
-    "UnstorableMessageError",
+    "UnstorableError",
     "Window",
     "__version__",
 ]
@@ -57,7 +57,7 @@ _HOMES = {
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
     "TurnNotSavedError": "errors",
-    "UnstorableMessageError": "errors",
+    "UnstorableError": "errors",
     "Window": "window",
 }
 

@@ -104,7 +104,7 @@ class Conversation:
             Whether they were stored by this call, and not before.
 
         Raises:
-            UnstorableMessageError: JSON cannot hold one of them; none is stored.
+            UnstorableError: JSON cannot hold one of them; none is stored.
         """
         if not messages:
             return False

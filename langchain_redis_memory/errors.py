@@ -4,10 +4,10 @@
 
     RedisMemoryError
     ├── ConfigurationError       a wrong id, option or URL; also a ValueError
-    ├── UnstorableMessageError   a message that JSON cannot hold; also a ValueError
+    ├── UnstorableError          a value that JSON cannot hold; also a ValueError
     ├── StorageUnavailable       no server, no answer in time, a failover that does not end
     ├── StorageRejected          the server said no: password, permission, memory, wrong type
-    ├── CorruptedDataError       an element in Redis that is no message
+    ├── CorruptedDataError       what is in Redis is not what was stored there
     ├── TurnNotSavedError        the agent answered, and the turn could not be stored
     └── MemoryClosedError        used after close()
 
@@ -32,11 +32,12 @@ class ConfigurationError(RedisMemoryError, ValueError):
     """An id, an option or a URL that cannot be used; nothing was sent to Redis."""
 
 
-class UnstorableMessageError(RedisMemoryError, ValueError):
-    """A message that JSON cannot hold exactly; nothing of its batch was written.
+class UnstorableError(RedisMemoryError, ValueError):
+    """A value that cannot be stored exactly; nothing of what it belongs to was written.
 
     Attributes:
         field: Where the value stands, such as ``messages[2].artifact['rows'][0]``.
+        reason: Why it cannot be stored.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -57,17 +58,22 @@ class StorageRejected(RedisMemoryError):  # noqa: N818 - the counterpart of Stor
 
 
 class CorruptedDataError(RedisMemoryError):
-    """An element of a conversation that cannot be read as a message.
+    """What stands in Redis cannot be read as what belongs there.
 
     Attributes:
-        key: The Redis key of the conversation.
-        position: The element's index in the Redis list, as ``LINDEX`` takes it (0 is the newest).
+        key: The Redis key of the conversation or the value.
+        position: The index of a conversation's element in the Redis list, as ``LINDEX`` takes it
+            (0 is the newest); None for a value.
+        reason: What is wrong with it.
     """
 
-    def __init__(self, key: str, position: int, reason: str) -> None:
+    def __init__(self, key: str, position: int | None, reason: str) -> None:
         super().__init__(
             f"element {position} of {key!r} is not a stored message ({reason}); look at it with "
             f"LINDEX {key!r} {position}, then repair it with LSET or clear the conversation"
+            if position is not None
+            else f"the value of {key!r} is damaged ({reason}); look at it with GET {key!r}, then "
+            "repair it with SET or remove it with UNLINK"
         )
         self.key = key
         self.position = position

@@ -128,7 +128,7 @@ class RedisChatMessageHistory(_CommunityHistory):  # type: ignore[misc]  # untyp
                 not stored again.
 
         Raises:
-            UnstorableMessageError: JSON cannot hold one of them; none is stored.
+            UnstorableError: JSON cannot hold one of them; none is stored.
         """
         self.conversation.append(messages, token, repeat=token is not None)
 

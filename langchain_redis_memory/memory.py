@@ -4,40 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
 from langchain_redis_memory.storage.connection import Connection
-from langchain_redis_memory.storage.keys import Keys, encode_id
+from langchain_redis_memory.storage.keys import Keys
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import checked
 from langchain_redis_memory.storage.servers import GivenClients
 from langchain_redis_memory.storage.topologies import Embedded, server_at
-from langchain_redis_memory.values import get_text, set_text
+from langchain_redis_memory.values import Values
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     import redis
     import redis.asyncio
-    from langchain_core.runnables import Runnable
-    from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-    from langchain_redis_memory.history import RedisChatMessageHistory
-    from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.store import RedisStore
     from langchain_redis_memory.window import Window
 
 OnUnavailable = Literal["error", "stateless"]
 
-DEFAULT_USER = "default"
-"""The user of a session for which none was named."""
 
-
-class RedisMemory:
+class RedisMemory(Chats, Values):
     """Memory of conversations in Redis.
 
     Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as
@@ -202,147 +195,6 @@ class RedisMemory:
         """How many requests went to the server so far; one may hold several commands."""
         return self._connection.trips.count
 
-    def history(
-        self, agent: str, user: str, session: str, **limits: Any
-    ) -> RedisChatMessageHistory:
-        """Give the messages of a session, as LangChain's chat message history.
-
-        Args:
-            agent: Which agent; any non-empty string, as for the ids that follow.
-            user: Whose conversation it is.
-            session: Which of the user's conversations.
-            limits: ``ttl``, ``window`` and ``max_messages``, where they differ from the memory's.
-
-        Raises:
-            ConfigurationError: An id or a limit cannot be used.
-        """
-        from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415 - loads langchain-community
-
-        return RedisChatMessageHistory.of(
-            self.conversation(agent, user, session, **limits), session
-        )
-
-    def conversation(self, agent: str, user: str, session: str, **limits: Any) -> Conversation:
-        """Give the messages of a session, without LangChain's deprecated classes; see `history`."""
-        return Conversation(
-            self._connection,
-            self._keys.session(agent, user, session),
-            self._limits_with(limits),
-            SessionEntry(self._keys.sessions(agent, user), encode_id(session, "session_id")),
-        )
-
-    def history_factory(self, agent: str, **limits: Any) -> Callable[..., RedisChatMessageHistory]:
-        """Give the ``get_session_history`` of an agent.
-
-        For LangChain's own `RunnableWithMessageHistory`, with `history_config` as its
-        ``history_factory_config``.
-
-        Args:
-            agent: Which agent.
-            limits: See `history`.
-
-        Raises:
-            ConfigurationError: The agent or a limit cannot be used.
-        """
-        # Loads langchain-community here, and not within the first turn.
-        from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415
-
-        encode_id(agent, "agent")
-        self._limits_with(limits)
-
-        def get_session_history(
-            session_id: str, user_id: str = DEFAULT_USER
-        ) -> RedisChatMessageHistory:
-            conversation = self.conversation(agent, user_id, session_id, **limits)
-            return RedisChatMessageHistory.of(conversation, session_id)
-
-        return get_session_history
-
-    @property
-    def history_config(self) -> list[ConfigurableFieldSpec]:
-        """The ids that a config names: ``session_id``, and ``user_id`` with its default."""
-        from langchain_redis_memory.runnable import history_config  # noqa: PLC0415 - loads langchain_core.runnables
-
-        return history_config()
-
-    def with_history(
-        self,
-        runnable: Runnable[Any, Any] | Callable[..., Any],
-        *,
-        agent: str,
-        input_messages_key: str | None = None,
-        output_messages_key: str | None = None,
-        history_messages_key: str | None = None,
-        on_save_error: Literal["raise", "log"] = "raise",
-        on_interrupted: Literal["keep", "discard"] = "keep",
-        keep_failed_input: bool = False,
-        **limits: Any,
-    ) -> RunnableWithRedisHistory:
-        """Wrap a runnable so that it remembers each session.
-
-        The wrapped runnable is called with
-        ``config={"configurable": {"session_id": ..., "user_id": ...}}``; the user is "default"
-        if none is named. A turn is one read and one write.
-
-        Args:
-            runnable: What answers: it takes messages, or a dict, and gives a message, messages, a
-                string, or a dict with one of these.
-            agent: Which agent the sessions belong to.
-            input_messages_key: Where the new messages stand in a dict input.
-            output_messages_key: Where the reply stands in a dict output.
-            history_messages_key: Where the runnable takes the earlier messages, apart from the
-                new ones.
-            on_save_error: Whether a turn that could not be stored raises `TurnNotSavedError` or
-                is logged.
-            on_interrupted: Whether a stream that its reader abandons leaves the user's message
-                and the part of the reply that was sent, or nothing.
-            keep_failed_input: Whether the user's message is stored when the runnable fails.
-            limits: See `history`.
-
-        Raises:
-            ConfigurationError: The agent or an option cannot be used.
-        """
-        from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
-        from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
-
-        return RunnableWithRedisHistory(
-            runnable,
-            self.history_factory(agent, **limits),
-            input_messages_key=input_messages_key,
-            output_messages_key=output_messages_key,
-            history_messages_key=history_messages_key,
-            policy=Policy(on_save_error, on_interrupted, keep_failed_input),
-        )
-
-    def get(self, key: str) -> str | None:
-        """Read a text under a key of your own, outside the namespace; None if there is none.
-
-        Raises:
-            ConfigurationError: The key cannot be used.
-        """
-        return self._connection.run(get_text(self._keys.foreign(key)))
-
-    async def aget(self, key: str) -> str | None:
-        """See `get`."""
-        return await self._connection.arun(get_text(self._keys.foreign(key)))
-
-    def set(self, key: str, value: str, ttl: float | None = 3600) -> None:
-        """Write a text under a key of your own, outside the namespace.
-
-        Args:
-            key: The key, as it stands.
-            value: The text.
-            ttl: Seconds until it expires; None for never.
-
-        Raises:
-            ConfigurationError: An argument cannot be used.
-        """
-        self._connection.run(set_text(self._keys.foreign(key), value, ttl))
-
-    async def aset(self, key: str, value: str, ttl: float | None = 3600) -> None:
-        """See `set`."""
-        await self._connection.arun(set_text(self._keys.foreign(key), value, ttl))
-
     def store(self, name: str, *, ttl: float | None = None) -> RedisStore:
         """Give a store of bytes by key, for whatever in LangChain takes a `BaseStore`.
 
@@ -399,9 +251,6 @@ class RedisMemory:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-    def _limits_with(self, changes: dict[str, Any]) -> Limits:
-        return self._limits.changed(changes)
 
 
 def _pause(on_unavailable: object, seconds: object) -> float | None:

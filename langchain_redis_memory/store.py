@@ -10,6 +10,7 @@ from typing_extensions import override
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import check_ttl
 from langchain_redis_memory.storage.keys import decode_id, encode_text
+from langchain_redis_memory.storage.steps import Item, astream, each_page, stream
 from langchain_redis_memory.values import delete_all, get_all, set_all
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation, Page
+    from langchain_redis_memory.storage.steps import Steps
 
 
 class RedisStore(BaseStore[str, bytes]):
@@ -69,16 +71,12 @@ class RedisStore(BaseStore[str, bytes]):
 
     @override
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
-        seen: set[str] = set()  # SCAN may name a key twice
-        for page in self._connection.scan(self._pattern(prefix)):
-            yield from self._new_keys(page, seen)
+        yield from stream(self._connection, self._each_key(prefix))
 
     @override
     async def ayield_keys(self, *, prefix: str | None = None) -> AsyncIterator[str]:
-        seen: set[str] = set()
-        async for page in self._connection.ascan(self._pattern(prefix)):
-            for key in self._new_keys(page, seen):
-                yield key
+        async for key in astream(self._connection, self._each_key(prefix)):
+            yield key
 
     def _names(self, keys: Sequence[str]) -> list[str]:
         return [self._prefix + encode_text(key, "a store's key") for key in keys]
@@ -93,13 +91,16 @@ class RedisStore(BaseStore[str, bytes]):
         values = [value for _, value in pairs]
         return set_all(list(zip(names, values, strict=True)), self._ttl)
 
-    def _pattern(self, prefix: str | None) -> str:
+    def _each_key(self, prefix: str | None) -> Steps[None]:
         # Encoding goes character by character, so the encoded prefix is the prefix of the encoded.
-        return f"{self._prefix}{encode_text(prefix, 'prefix') if prefix else ''}*"
+        begin = self._prefix + (encode_text(prefix, "prefix") if prefix else "")
+        seen: set[str] = set()  # SCAN may name a key twice
 
-    def _new_keys(self, page: Page, seen: set[str]) -> Iterator[str]:
-        for name in page:
-            key = decode_id(name.decode().removeprefix(self._prefix))
-            if key not in seen:
-                seen.add(key)
-                yield key
+        def name_new(page: Page) -> Steps[None]:
+            for name in page:
+                key = decode_id(name.decode().removeprefix(self._prefix))
+                if key not in seen:
+                    seen.add(key)
+                    yield Item(key)
+
+        return each_page(f"{begin}*", name_new)

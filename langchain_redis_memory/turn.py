@@ -66,7 +66,7 @@ class Turn:
         """Put the input together, without messages that are stored already.
 
         Raises:
-            UnstorableMessageError: A new message could not be stored, whatever the reply is.
+            UnstorableError: A new message could not be stored, whatever the reply is.
         """
         asked = self.new
         # A client that sends everything again sends it in order: what stands before a message

@@ -1,4 +1,4 @@
-"""What is sent for values by key."""
+"""Values by key: what of `RedisMemory` reads and writes them, and what is sent for it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,45 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.errors import ConfigurationError, StorageRejected
 from langchain_redis_memory.limits import check_ttl, in_milliseconds
+from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Command, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Values(MemoryPart):
+    """Text by key, of a memory."""
+
+    def get(self, key: str) -> str | None:
+        """Read a text under a key of your own, outside the namespace; None if there is none.
+
+        Raises:
+            ConfigurationError: The key cannot be used.
+        """
+        return self._connection.run(get_text(self._keys.foreign(key)))
+
+    async def aget(self, key: str) -> str | None:
+        """See `get`."""
+        return await self._connection.arun(get_text(self._keys.foreign(key)))
+
+    def set(self, key: str, value: str, ttl: float | None = 3600) -> None:
+        """Write a text under a key of your own, outside the namespace.
+
+        Args:
+            key: The key, as it stands.
+            value: The text.
+            ttl: Seconds until it expires; None for never.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+        """
+        self._connection.run(set_text(self._keys.foreign(key), value, ttl))
+
+    async def aset(self, key: str, value: str, ttl: float | None = 3600) -> None:
+        """See `set`."""
+        await self._connection.arun(set_text(self._keys.foreign(key), value, ttl))
 
 
 def get_all(names: Sequence[str]) -> Operation[list[bytes | None]]:

@@ -36,14 +36,14 @@ from langchain_core.messages import (
 from pydantic import BaseModel, ValidationError
 
 from langchain_redis_memory.conversation import new_token
-from langchain_redis_memory.errors import CorruptedDataError, UnstorableMessageError
+from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
 from langchain_redis_memory.storage.codec import (
-    MAX_DEPTH,
     decode_message,
     encode_messages,
     message_id,
     stored_at,
 )
+from langchain_redis_memory.storage.exact import MAX_DEPTH
 
 TOKEN = "0199f0c27d4e7c3a8a5f0123456789ab"
 
@@ -223,7 +223,7 @@ def test_every_message_comes_back_equal_or_is_refused(cls):
     def check(message):
         before = copy.deepcopy(message)
         if has_split_pair(message):
-            with pytest.raises(UnstorableMessageError, match="surrogate pair"):
+            with pytest.raises(UnstorableError, match="surrogate pair"):
                 encode(message)
             return
         element = encode(message)
@@ -246,7 +246,7 @@ def test_a_message_that_was_changed_comes_back_equal_or_is_refused(cls):
         setattr(message, field, data.draw(likely | JSON))
         try:
             element = encode(message)
-        except UnstorableMessageError as error:
+        except UnstorableError as error:
             assert error.field.startswith("messages[0]")  # noqa: PT017 - either outcome is fine
         else:
             assert equal(decode(element), message)
@@ -327,7 +327,7 @@ def test_what_its_class_would_refuse_is_refused_before(change, field, reason):
     message = AIMessage("SECRET")
     for name, value in change.items():
         setattr(message, name, value)
-    with pytest.raises(UnstorableMessageError, match=re.escape(reason)) as caught:
+    with pytest.raises(UnstorableError, match=re.escape(reason)) as caught:
         encode(message)
     assert caught.value.field == field
     assert "SECRET" not in str(caught.value)
@@ -444,7 +444,7 @@ class Record(BaseModel):
 def test_what_json_cannot_hold_is_refused_by_its_path(path, put, value, reason):
     """At any depth of any field; the error names the place and the remedy, and quotes no value."""
     good = HumanMessage("good")
-    with pytest.raises(UnstorableMessageError, match=re.escape(reason)) as caught:
+    with pytest.raises(UnstorableError, match=re.escape(reason)) as caught:
         encode_messages([good, put(value)], TOKEN)
     assert caught.value.field == f"messages[1]{path}"
     assert str(caught.value).startswith(f"messages[1]{path} cannot be stored: ")
@@ -464,13 +464,13 @@ def test_what_is_nested_too_deeply_is_refused_and_what_is_not_is_read(leaf):
     deepest = HumanMessage("x", response_metadata=nested(MAX_DEPTH, leaf))
     assert equal(decode(encode(deepest)), deepest)
     deeper = HumanMessage("x", response_metadata={"a": nested(MAX_DEPTH, leaf)})
-    with pytest.raises(UnstorableMessageError, match="nested deeper than 200 levels") as caught:
+    with pytest.raises(UnstorableError, match="nested deeper than 200 levels") as caught:
         encode(deeper)
     assert caught.value.field.startswith("messages[0].response_metadata['a']")
     assert len(str(caught.value)) < 400
     endless: dict[str, object] = {}
     endless["again"] = endless
-    with pytest.raises(UnstorableMessageError, match="nested deeper"):
+    with pytest.raises(UnstorableError, match="nested deeper"):
         encode(HumanMessage("x", additional_kwargs=endless))
 
 
@@ -481,7 +481,7 @@ class Mine(HumanMessage):
 @pytest.mark.parametrize("message", [Mine("x"), "x", ("human", "x"), {"role": "user"}, None])
 def test_what_would_come_back_as_another_class_is_refused(message):
     """A class of one's own is not known to the reader, and a plain string is no message."""
-    with pytest.raises(UnstorableMessageError, match="would come back as another class") as caught:
+    with pytest.raises(UnstorableError, match="would come back as another class") as caught:
         encode_messages([HumanMessage("good"), message], TOKEN)
     assert caught.value.field == "messages[1]"
     assert type(message).__name__ in str(caught.value)

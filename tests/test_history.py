@@ -35,7 +35,7 @@ from langchain_redis_memory import (
     RedisChatMessageHistory,
     RedisMemory,
     StorageRejected,
-    UnstorableMessageError,
+    UnstorableError,
 )
 from langchain_redis_memory.conversation import append, new_token
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
@@ -174,10 +174,10 @@ async def test_a_batch_with_a_bad_message_stores_none_of_it(history, server, twi
     bad = ToolMessage("x", tool_call_id="1", artifact={"file": b"..."})
     for batch in ([bad], [*talk(), bad], [bad, *talk()], [*talk(3000), bad, *talk()]):
         commands = server.client.info("stats")["total_commands_processed"]
-        with pytest.raises(UnstorableMessageError, match=r"artifact\['file'\] cannot be stored"):
+        with pytest.raises(UnstorableError, match=r"artifact\['file'\] cannot be stored"):
             await ask(history, twin, "add_messages", batch)
         assert server.client.info("stats")["total_commands_processed"] == commands + 1
-    with pytest.raises(UnstorableMessageError, match=r"^messages\[0\]\.artifact\['file'\]"):
+    with pytest.raises(UnstorableError, match=r"^messages\[0\]\.artifact\['file'\]"):
         history.add_message(bad)
     assert history.messages == talk()
 

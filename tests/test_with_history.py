@@ -41,7 +41,7 @@ from langchain_redis_memory.errors import (
     StorageRejected,
     StorageUnavailable,
     TurnNotSavedError,
-    UnstorableMessageError,
+    UnstorableError,
 )
 
 CONFIG = {"configurable": {"session_id": "s", "user_id": "u"}}
@@ -516,7 +516,7 @@ async def test_a_reply_that_cannot_be_stored(memory, name):
         TurnNotSavedError, match=r"messages\[2\]\.artifact\['rows'\]\[0\]"
     ) as caught:
         await call(name, chat, SECRET)
-    assert isinstance(caught.value.__cause__, UnstorableMessageError)
+    assert isinstance(caught.value.__cause__, UnstorableError)
     assert caught.value.reply == [AIMessage("a"), reply]
     assert caught.value.messages == [HumanMessage(SECRET), AIMessage("a"), reply]
     assert SECRET not in str(caught.value)
@@ -1301,7 +1301,7 @@ def test_a_message_that_cannot_be_stored_is_refused_before_the_runnable_is_calle
     """Nobody pays for a reply to a turn that cannot be kept."""
     called = []
     chat = memory.with_history(called.append, agent="a")
-    with pytest.raises(UnstorableMessageError, match=r"messages\[0\]\.additional_kwargs"):
+    with pytest.raises(UnstorableError, match=r"messages\[0\]\.additional_kwargs"):
         chat.invoke(HumanMessage("hi", additional_kwargs={"picture": b"..."}), CONFIG)
     assert called == []
 

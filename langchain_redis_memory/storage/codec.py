@@ -23,8 +23,6 @@ with `_COMPACT` is known to be exact in orjson, and no other is read with it.
 from __future__ import annotations
 
 import json
-import math
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -49,22 +47,13 @@ from langchain_core.messages import (
 )
 from pydantic import ValidationError
 
-from langchain_redis_memory.errors import CorruptedDataError, UnstorableMessageError
+from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
+from langchain_redis_memory.storage.exact import fits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_DEPTH = 200
-"""Levels of nesting in a message. orjson writes 254; what is written must be readable again."""
-
 _COMPACT = b'{"append":"'
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_SPLIT_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
-_INT64, _UINT64 = -(2**63), 2**64
-_MAX_BITS = 13_000  # Python itself neither prints nor parses more than 4,300 digits
-
-_ANY = "give it as strings, numbers, lists and dicts"
-_REMEDIES: dict[type, str] = {bytes: "give it as text, such as base64", tuple: "give it as a list"}
 
 _STORABLE = (
     *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
@@ -77,7 +66,7 @@ def encode_messages(messages: Sequence[BaseMessage], token: str) -> list[bytes]:
     """Encode messages as elements of a list, in their order.
 
     Raises:
-        UnstorableMessageError: One of them does not come back from JSON equal; the error names
+        UnstorableError: One of them does not come back from JSON equal; the error names
             the field. None is to be stored then.
     """
     return [_encode(message, f"messages[{i}]", token) for i, message in enumerate(messages)]
@@ -123,15 +112,15 @@ def _load(element: bytes) -> Any:
 def _encode(message: BaseMessage, path: str, token: str) -> bytes:
     if type(message) not in _STORABLE:
         kind = type(message).__name__
-        raise UnstorableMessageError(
+        raise UnstorableError(
             path, f"a {kind} would come back as another class; use a message of langchain_core"
         )
     # The fields as they are: model_dump would turn an object inside them into a dict unasked.
     data = {**message.__dict__, **(message.__pydantic_extra__ or {})}
     try:
-        exact = False not in [_fits(value, name, 1) for name, value in data.items()]
-    except _Unstorable as found:
-        raise UnstorableMessageError(f"{path}.{found.where}", found.reason) from None
+        exact = False not in [fits(value, name) for name, value in data.items()]
+    except UnstorableError as found:
+        raise UnstorableError(f"{path}.{found.field}", found.reason) from None
     stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
     if changed := _changed_by_reading(message, stored, path):
         stored["assigned"] = changed
@@ -150,14 +139,12 @@ def _changed_by_reading(message: BaseMessage, stored: dict[str, Any], path: str)
         field = error.errors()[0]["loc"][:1] if isinstance(error, ValidationError) else ()
         why = str(error) if isinstance(error, TypeError) else type(error).__name__
     if again is None:
-        raise UnstorableMessageError(
+        raise UnstorableError(
             ".".join([path, *map(str, field)]),
             f"{type(message).__name__} would refuse it when it is read back ({why})",
         )
     if type(again) is not type(message):
-        raise UnstorableMessageError(
-            f"{path}.type", f"it would come back as a {type(again).__name__}"
-        )
+        raise UnstorableError(f"{path}.type", f"it would come back as a {type(again).__name__}")
     before, after = message.__dict__, again.__dict__
     if before == after:
         return []
@@ -177,51 +164,3 @@ def _dump(stored: dict[str, Any], *, exact: bool) -> bytes:
         except TypeError:  # such as a subclass of float, which only the standard library writes
             pass
     return json.dumps(stored).encode()
-
-
-class _Unstorable(Exception):  # noqa: N818 - never leaves this file
-    def __init__(self, where: str, reason: str) -> None:
-        self.where = where
-        self.reason = reason
-
-
-def _fits(value: Any, where: str, depth: int) -> bool:
-    """Tell whether orjson holds the value exactly; raise if JSON does not hold it at all."""
-    if value is None or isinstance(value, bool):
-        return True
-    if isinstance(value, str):
-        return value.isascii() or _fits_text(value, where)
-    if isinstance(value, int):
-        if value.bit_length() > _MAX_BITS:
-            raise _Unstorable(where, "it is an integer of more than 4,000 digits")
-        return _INT64 <= value < _UINT64
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if depth > MAX_DEPTH:
-        raise _Unstorable(f"{where:.200}...", f"it is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, list):
-        return False not in [
-            _fits(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)
-        ]
-    if isinstance(value, dict):
-        return False not in [_fits_entry(key, item, where, depth) for key, item in value.items()]
-    raise _Unstorable(
-        where, f"JSON has no {type(value).__name__}; {_REMEDIES.get(type(value), _ANY)}"
-    )
-
-
-def _fits_entry(key: Any, value: Any, where: str, depth: int) -> bool:
-    if not isinstance(key, str):
-        raise _Unstorable(where, f"it has a key of type {type(key).__name__}; keys must be strings")
-    inside = f"{where}[{key!r:.40}]"
-    value_fits = _fits(value, inside, depth + 1)  # also when the key does not: it may raise
-    return (key.isascii() or _fits_text(key, inside)) and value_fits
-
-
-def _fits_text(text: str, where: str) -> bool:
-    if not _SURROGATE.search(text):
-        return True
-    if _SPLIT_PAIR.search(text):
-        # JSON writes both halves as it writes the character that they make, and reads that one.
-        raise _Unstorable(where, "it has the two halves of a surrogate pair as separate characters")
-    return False

@@ -20,19 +20,15 @@ from langchain_redis_memory.errors import (
 from langchain_redis_memory.storage import retry
 from langchain_redis_memory.storage.availability import Availability
 from langchain_redis_memory.storage.executor import AsyncExecutor, Executor, RoundTrips
-from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable
 
-    from langchain_redis_memory.storage.operation import Page
+    from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
-
-# Measured at a million keys: 5.9 s with SCAN's default of 10, 0.5 s with 1,000.
-_PAGE = 1000
 
 # How long a loop that ends waits for turns that are being stored, in seconds.
 _PATIENCE = 2.0
@@ -107,28 +103,20 @@ class Connection:
         self.availability.succeeded(self.server.address)
         return result
 
-    def scan(self, pattern: str) -> Iterator[Page]:
-        """Give the keys that match, page by page; one of them may come twice, as SCAN allows."""
-        self._refuse_if_closed()
-        for node in retry.call(self.policy, self._executor.nodes):
-            cursor = 0
-            while True:
-                cursor, page = self.run(scan(pattern, cursor, node))
-                yield page
-                if not cursor:
-                    break
+    def nodes(self) -> list[Any]:
+        """Name the nodes that hold keys, for operations on each of them (`Operation.node`).
 
-    async def ascan(self, pattern: str) -> AsyncIterator[Page]:
-        """See `scan`."""
+        Raises:
+            StorageUnavailable: See `run`, as for the rest.
+        """
+        self._refuse_if_closed()
+        return retry.call(self.policy, self._executor.nodes)
+
+    async def anodes(self) -> list[Any]:
+        """See `nodes`."""
         self._refuse_if_closed()
         executor = await self._executor_of_loop()
-        for node in await retry.acall(self.policy, executor.nodes):
-            cursor = 0
-            while True:
-                cursor, page = await self.arun(scan(pattern, cursor, node))
-                yield page
-                if not cursor:
-                    break
+        return await retry.acall(self.policy, executor.nodes)
 
     def close(self) -> None:
         """Close what was opened for threads, and refuse further use."""
@@ -259,16 +247,6 @@ class Connection:
         # Kept, not collected: closing them here would take the parent's sockets from its loop.
         self._parents = self._by_loop
         self._by_loop = weakref.WeakKeyDictionary()
-
-
-def scan(pattern: str, cursor: int, node: Any) -> Operation[tuple[int, Page]]:
-    """Ask one node for the next page of the keys that match."""
-    return Operation(
-        "listing keys",
-        (("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE),),
-        lambda replies: (int(replies[0][0]), replies[0][1]),
-        node=node,
-    )
 
 
 class _LoopClient:

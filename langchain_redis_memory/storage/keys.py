@@ -10,7 +10,9 @@ equals a reserved word is encoded too. The encoding is injective, and `decode_id
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from langchain_redis_memory.errors import ConfigurationError
@@ -59,11 +61,26 @@ def encode_text(value: object, name: str) -> str:
 
 def decode_id(encoded: str) -> str:
     """Give back the id that `encode_id` was given."""
-    return unquote_to_bytes(encoded).decode("utf-8", "surrogatepass")
+    octets = unquote_to_bytes(encoded.encode("utf-8", "surrogateescape"))
+    return octets.decode("utf-8", "surrogatepass")
 
 
 def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
+Kind = Literal["session", "profile", "index", "cached", "other"]
+"""What a key of the memory holds; "other" is what applications put below a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a key holds, and whose it is; the ids are those that were given."""
+
+    kind: Kind
+    agent: str | None
+    user: str | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +141,60 @@ class Keys:
         """Name the sorted set of a user's sessions with an agent."""
         return f"{self._owner(agent, user)}:sessions"
 
+    def profile(self, user: str, agent: str | None = None) -> str:
+        """Name the profile of a user, for one agent or for all."""
+        if agent is None:
+            return f"{self.namespace}:profile:{encode_id(user, 'user_id')}"
+        return f"{self._owner(agent, user)}:profile"
+
+    def cache(self, agent: str) -> str:
+        """Name what the keys of an agent's execution cache start with."""
+        return f"{self._agent(agent)}:execution_cache:"
+
+    def every(self, kind: str, agent: str | None = None, user: str | None = None) -> str:
+        """Give the pattern of the keys in a part of the namespace.
+
+        Ids hold no character that means something in a pattern, so it is as wide as it looks. The
+        star between two ids is not: it takes in colons. `place` tells which keys are meant.
+
+        Args:
+            kind: ``"memory"`` or ``"profile"``.
+            agent: Which agent's, in the memory; None for all.
+            user: Whose; None for all.
+        """
+        ids = [encode_id(user, "user_id") if user is not None else "*"]
+        if kind == "memory":
+            ids[:0] = [encode_id(agent, "agent") if agent is not None else "*"]
+            ids.append("*")
+        return ":".join([self.namespace, kind, *ids])
+
+    def place(self, key: bytes) -> Place | None:
+        """Tell what a key holds; None if it is none of the memory's."""
+        prefix = f"{self.namespace}:"
+        name = key.decode("utf-8", "surrogateescape")  # applications name keys below sessions
+        if not name.startswith(prefix):
+            return None
+        with suppress(UnicodeDecodeError):
+            return self._place(name.removeprefix(prefix).split(":"))
+        return None  # no id is written like that
+
+    @staticmethod
+    def _place(parts: list[str]) -> Place | None:
+        match parts:
+            case ["profile", user]:
+                return Place("profile", None, decode_id(user))
+            case ["memory", agent, "execution_cache", *_]:
+                return Place("cached", decode_id(agent))
+            case ["memory", agent, user, ("profile" | "sessions") as word]:
+                kind: Kind = "profile" if word == "profile" else "index"
+                return Place(kind, decode_id(agent), decode_id(user))
+            case ["memory", agent, user, session, *below]:
+                kind = "other" if below else "session"
+                return Place(kind, decode_id(agent), decode_id(user), decode_id(session))
+        return None
+
+    def _agent(self, agent: str) -> str:
+        return f"{self.namespace}:memory:{encode_id(agent, 'agent')}"
+
     def _owner(self, agent: str, user: str) -> str:
-        return f"{self.namespace}:memory:{encode_id(agent, 'agent')}:{encode_id(user, 'user_id')}"
+        return f"{self._agent(agent)}:{encode_id(user, 'user_id')}"

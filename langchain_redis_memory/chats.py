@@ -1,0 +1,137 @@
+"""What of `RedisMemory` gives conversations: by themselves, as a history, around a runnable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.storage.keys import encode_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_core.runnables import Runnable
+    from langchain_core.runnables.utils import ConfigurableFieldSpec
+
+    from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.runnable import RunnableWithRedisHistory
+
+DEFAULT_USER = "default"
+"""The user of a session for which none was named."""
+
+
+class Chats(MemoryPart):
+    """The conversations of a memory."""
+
+    def history(
+        self, agent: str, user: str, session: str, **limits: Any
+    ) -> RedisChatMessageHistory:
+        """Give the messages of a session, as LangChain's chat message history.
+
+        Args:
+            agent: Which agent; any non-empty string, as for the ids that follow.
+            user: Whose conversation it is.
+            session: Which of the user's conversations.
+            limits: ``ttl``, ``window`` and ``max_messages``, where they differ from the memory's.
+
+        Raises:
+            ConfigurationError: An id or a limit cannot be used.
+        """
+        from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415 - loads langchain-community
+
+        return RedisChatMessageHistory.of(
+            self.conversation(agent, user, session, **limits), session
+        )
+
+    def conversation(self, agent: str, user: str, session: str, **limits: Any) -> Conversation:
+        """Give the messages of a session, without LangChain's deprecated classes; see `history`."""
+        return Conversation(
+            self._connection,
+            self._keys.session(agent, user, session),
+            self._limits.changed(limits),
+            SessionEntry(self._keys.sessions(agent, user), encode_id(session, "session_id")),
+        )
+
+    def history_factory(self, agent: str, **limits: Any) -> Callable[..., RedisChatMessageHistory]:
+        """Give the ``get_session_history`` of an agent.
+
+        For LangChain's own `RunnableWithMessageHistory`, with `history_config` as its
+        ``history_factory_config``.
+
+        Args:
+            agent: Which agent.
+            limits: See `history`.
+
+        Raises:
+            ConfigurationError: The agent or a limit cannot be used.
+        """
+        # Loads langchain-community here, and not within the first turn.
+        from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415
+
+        encode_id(agent, "agent")
+        self._limits.changed(limits)
+
+        def get_session_history(
+            session_id: str, user_id: str = DEFAULT_USER
+        ) -> RedisChatMessageHistory:
+            conversation = self.conversation(agent, user_id, session_id, **limits)
+            return RedisChatMessageHistory.of(conversation, session_id)
+
+        return get_session_history
+
+    @property
+    def history_config(self) -> list[ConfigurableFieldSpec]:
+        """The ids that a config names: ``session_id``, and ``user_id`` with its default."""
+        from langchain_redis_memory.runnable import history_config  # noqa: PLC0415 - loads langchain_core.runnables
+
+        return history_config()
+
+    def with_history(
+        self,
+        runnable: Runnable[Any, Any] | Callable[..., Any],
+        *,
+        agent: str,
+        input_messages_key: str | None = None,
+        output_messages_key: str | None = None,
+        history_messages_key: str | None = None,
+        on_save_error: Literal["raise", "log"] = "raise",
+        on_interrupted: Literal["keep", "discard"] = "keep",
+        keep_failed_input: bool = False,
+        **limits: Any,
+    ) -> RunnableWithRedisHistory:
+        """Wrap a runnable so that it remembers each session.
+
+        The wrapped runnable is called with
+        ``config={"configurable": {"session_id": ..., "user_id": ...}}``; the user is "default"
+        if none is named. A turn is one read and one write.
+
+        Args:
+            runnable: What answers: it takes messages, or a dict, and gives a message, messages, a
+                string, or a dict with one of these.
+            agent: Which agent the sessions belong to.
+            input_messages_key: Where the new messages stand in a dict input.
+            output_messages_key: Where the reply stands in a dict output.
+            history_messages_key: Where the runnable takes the earlier messages, apart from the
+                new ones.
+            on_save_error: Whether a turn that could not be stored raises `TurnNotSavedError` or
+                is logged.
+            on_interrupted: Whether a stream that its reader abandons leaves the user's message
+                and the part of the reply that was sent, or nothing.
+            keep_failed_input: Whether the user's message is stored when the runnable fails.
+            limits: See `history`.
+
+        Raises:
+            ConfigurationError: The agent or an option cannot be used.
+        """
+        from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
+        from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
+
+        return RunnableWithRedisHistory(
+            runnable,
+            self.history_factory(agent, **limits),
+            input_messages_key=input_messages_key,
+            output_messages_key=output_messages_key,
+            history_messages_key=history_messages_key,
+            policy=Policy(on_save_error, on_interrupted, keep_failed_input),
+        )

@@ -1,0 +1,18 @@
+"""What the parts of `RedisMemory` stand on; each is a class in the module of its subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_redis_memory.limits import Limits
+    from langchain_redis_memory.storage.connection import Connection
+    from langchain_redis_memory.storage.keys import Keys
+
+
+class MemoryPart:
+    """A part of `RedisMemory`: some of its methods, on what the memory holds."""
+
+    _connection: Connection
+    _keys: Keys
+    _limits: Limits

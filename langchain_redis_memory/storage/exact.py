@@ -1,0 +1,117 @@
+"""What JSON holds exactly, and values that are stored as JSON.
+
+JSON gives back equal: text, integers of any size, finite numbers, lists, and dicts whose keys are
+strings. Everything else would come back changed or not at all, and is refused with its place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
+
+MAX_DEPTH = 200
+"""Levels of nesting. orjson writes 254; what is written must be readable again."""
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SPLIT_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
+_INT64, _UINT64 = -(2**63), 2**64
+_MAX_BITS = 13_000  # Python itself neither prints nor parses more than 4,300 digits
+
+_ANY = "give it as strings, numbers, lists and dicts"
+_REMEDIES: dict[type, str] = {bytes: "give it as text, such as base64", tuple: "give it as a list"}
+
+
+def encode_value(value: Any, where: str) -> bytes:
+    """Write a value as JSON: keys in their order, text as it is, numbers exact.
+
+    Args:
+        value: Strings, numbers, booleans, None, and lists and dicts of them.
+        where: What it is, for the error: ``"profile"``.
+
+    Raises:
+        UnstorableError: It holds what JSON does not; the error names the place.
+    """
+    fits(value, where)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise UnstorableError(
+            where, "it holds NaN or an infinite number, which JSON has not"
+        ) from None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can name
+        return json.dumps(value).encode()
+
+
+def decode_value(value: bytes, key: str) -> Any:
+    """Read what `encode_value` wrote, or another program, at a key.
+
+    Raises:
+        CorruptedDataError: It is no JSON.
+    """
+    reason = ""
+    try:
+        found = json.loads(value, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        # Not raised here: a decoder's error quotes the value, and would be kept as the context.
+        reason = f"{type(error).__name__}: no JSON"
+    if reason:
+        raise CorruptedDataError(key, None, reason)
+    return found
+
+
+def fits(value: Any, where: str, depth: int = 1) -> bool:
+    """Tell whether orjson holds the value exactly too, and not the standard library alone.
+
+    Raises:
+        UnstorableError: JSON does not hold it at all.
+    """
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, str):
+        return value.isascii() or _fits_text(value, where)
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_BITS:
+            raise UnstorableError(where, "it is an integer of more than 4,000 digits")
+        return _INT64 <= value < _UINT64
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if depth > MAX_DEPTH:
+        raise UnstorableError(f"{where:.200}...", f"it is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, list):
+        return False not in [fits(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        return False not in [_fits_entry(key, item, where, depth) for key, item in value.items()]
+    raise UnstorableError(
+        where, f"JSON has no {type(value).__name__}; {_REMEDIES.get(type(value), _ANY)}"
+    )
+
+
+def _fits_entry(key: Any, value: Any, where: str, depth: int) -> bool:
+    if not isinstance(key, str):
+        raise UnstorableError(
+            where, f"it has a key of type {type(key).__name__}; keys must be strings"
+        )
+    inside = f"{where}[{key!r:.40}]"
+    value_fits = fits(value, inside, depth + 1)  # also when the key does not: it may raise
+    return (key.isascii() or _fits_text(key, inside)) and value_fits
+
+
+def _fits_text(text: str, where: str) -> bool:
+    if not _SURROGATE.search(text):
+        return True
+    if _SPLIT_PAIR.search(text):
+        # JSON writes both halves as it writes the character that they make, and reads that one.
+        raise UnstorableError(
+            where, "it has the two halves of a surrogate pair as separate characters"
+        )
+    return False
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

@@ -1,0 +1,150 @@
+"""Work of several round trips, written once for threads and for event loops.
+
+Such work is a generator, which yields the operations that it needs and is sent their results::
+
+    def total(keys: Sequence[str]) -> Steps[int]:
+        found = 0
+        for key in keys:
+            found += yield count(key)
+        return found
+
+`follow` runs one to its end and gives what it returns. `stream` also hands out the items that it
+yields on the way. Both have a twin for `await`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from langchain_redis_memory.storage.operation import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from langchain_redis_memory.storage.connection import Connection
+    from langchain_redis_memory.storage.operation import Page
+
+T = TypeVar("T")
+
+Steps = Generator[Any, Any, T]
+"""Yields operations, `Nodes`, `Pause` and `Item`; returns the result of the whole."""
+
+# Measured at a million keys: 5.9 s with SCAN's default of 10, 0.5 s with 1,000.
+_PAGE = 1000
+
+
+class Nodes:
+    """A step that gives the nodes that hold keys, for operations on each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A step that waits."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A step that hands something to whoever streams."""
+
+    value: Any
+
+
+def each_page(pattern: str, work: Callable[[Page], Steps[None]]) -> Steps[None]:
+    """Do some work on the keys that match, page by page; one may come twice, as SCAN allows."""
+    for node in (yield Nodes()):
+        cursor = 0
+        while True:
+            cursor, page = yield scan(pattern, cursor, node)
+            yield from work(page)
+            if not cursor:
+                break
+
+
+def scan(pattern: str, cursor: int, node: Any) -> Operation[tuple[int, Page]]:
+    """Ask one node for the next page of the keys that match."""
+
+    def command(position: int) -> tuple[tuple[str | int, ...]]:
+        return (("SCAN", position, "MATCH", pattern, "COUNT", _PAGE),)
+
+    return Operation(
+        "listing keys",
+        command(cursor),
+        lambda replies: (int(replies[0][0]), replies[0][1]),
+        # A cursor means nothing to the server that took over after a failover: it would pass over
+        # keys. What is seen twice does no harm.
+        again=command(0),
+        node=node,
+    )
+
+
+def follow(connection: Connection, steps: Steps[T]) -> T:
+    """Follow the steps to their end, and give what they return."""
+    answer = None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as end:
+            return cast("T", end.value)
+        answer = _take(connection, step)
+
+
+async def afollow(connection: Connection, steps: Steps[T]) -> T:
+    """See `follow`."""
+    answer = None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as end:
+            return cast("T", end.value)
+        answer = await _atake(connection, step)
+
+
+def stream(connection: Connection, steps: Steps[Any]) -> Iterator[Any]:
+    """Follow the steps, and give the items among them."""
+    answer = None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(answer)
+            if isinstance(step, Item):
+                yield step.value
+            answer = _take(connection, step)
+
+
+async def astream(connection: Connection, steps: Steps[Any]) -> AsyncIterator[Any]:
+    """See `stream`."""
+    answer = None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(answer)
+            if isinstance(step, Item):
+                yield step.value
+            answer = await _atake(connection, step)
+
+
+def _take(connection: Connection, step: Any) -> Any:
+    match step:
+        case Operation():
+            return connection.run(step)
+        case Nodes():
+            return connection.nodes()
+        case Pause(seconds):
+            return time.sleep(seconds)
+    return None
+
+
+async def _atake(connection: Connection, step: Any) -> Any:
+    match step:
+        case Operation():
+            return await connection.arun(step)
+        case Nodes():
+            return await connection.anodes()
+        case Pause(seconds):
+            return await asyncio.sleep(seconds)
+    return None
