@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
+    from langchain_redis_memory.removal import Receipt
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.sessions import SessionInfo, SessionPage
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.window import Window
 
@@ -30,11 +32,14 @@ __all__ = [
     "CorruptedDataError",
     "MemoryClosedError",
     "OfflineChatModel",
+    "Receipt",
     "RedisChatMessageHistory",
     "RedisMemory",
     "RedisMemoryError",
     "RetryPolicy",
     "RunnableWithRedisHistory",
+    "SessionInfo",
+    "SessionPage",
     "StorageRejected",
     "StorageUnavailable",
     "TurnNotSavedError",
@@ -48,12 +53,15 @@ _HOMES = {
     "ConfigurationError": "errors",
     "CorruptedDataError": "errors",
     "MemoryClosedError": "errors",
+    "Receipt": "removal",
     "OfflineChatModel": "offline_model",
     "RedisChatMessageHistory": "history",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
     "RetryPolicy": "storage.retry",
     "RunnableWithRedisHistory": "runnable",
+    "SessionInfo": "sessions",
+    "SessionPage": "sessions",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
     "TurnNotSavedError": "errors",

@@ -160,3 +160,58 @@ if left >= 0 and left < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
 return 1
 """
 )
+
+INDEX_PAGE = Script(
+    """
+-- Arguments: the score to go on from, how many. Returns members and scores: all that have this
+-- score, of which the caller knows where it was, and some of those below it.
+local key, from, count = KEYS[1], ARGV[1], ARGV[2]
+local found = {}
+if from ~= '+inf' then found = redis.call('ZREVRANGEBYSCORE', key, from, from, 'WITHSCORES') end
+local below = redis.call('ZREVRANGEBYSCORE', key, '(' .. from, '-inf', 'WITHSCORES',
+                         'LIMIT', 0, count)
+for _, part in ipairs(below) do found[#found + 1] = part end
+return found
+"""
+)
+
+FORGET_EXPIRED = Script(
+    """
+-- Arguments: members and the scores that they had when their sessions were gone. One that has been
+-- written to since then has another score, and stays.
+for i = 1, #ARGV, 2 do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+return 1
+"""
+)
+
+CREATE = Script(
+    """
+-- Arguments: time to live in ms (0: for ever), elements from the oldest on. Returns whether the
+-- list holds just these: it is made unless it is there.
+local key, ttl = KEYS[1], tonumber(ARGV[1])
+local there = redis.call('LLEN', key)
+if there > 0 then
+  if there ~= #ARGV - 1 then return 0 end
+  for i, element in ipairs(redis.call('LRANGE', key, 0, -1)) do
+    if element ~= ARGV[#ARGV + 1 - i] then return 0 end
+  end
+  return 1
+end
+for i = 2, #ARGV do redis.call('LPUSH', key, ARGV[i]) end
+if ttl > 0 then redis.call('PEXPIRE', key, ttl) end
+return 1
+"""
+)
+
+REMOVE = Script(
+    """
+-- Argument: 1 to look only. Returns how many messages a key holds, or -1 if it is not there.
+local messages = redis.pcall('LLEN', KEYS[1])
+if redis.call(ARGV[1] == '1' and 'EXISTS' or 'UNLINK', KEYS[1]) == 0 then return -1 end
+return type(messages) == 'number' and messages or 0
+"""
+)

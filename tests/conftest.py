@@ -9,6 +9,16 @@ from pathlib import Path
 import pytest
 import trustme
 from hypothesis import settings
+from places import (  # noqa: F401 - fixtures
+    certificates,
+    do,
+    place,
+    places,
+    tcp_server,
+    tls_cluster_place,
+    tls_place,
+    tls_sentinel_place,
+)
 from servers import BINARY, REDIS_SERVER, ClusterServers, SentinelServers, Server, free_port
 
 from langchain_redis_memory import RedisMemory

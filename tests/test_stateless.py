@@ -120,38 +120,6 @@ def test_of_many_threads_one_asks_after_the_pause():
 # With a server
 
 
-class Sync:
-    """Calls methods by their own names."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return getattr(thing, name)(*args, **kwargs)
-
-    async def messages(self, history):
-        return history.messages
-
-    async def keys(self, store):
-        return list(store.yield_keys())
-
-
-class Async:
-    """Calls their twins."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return await getattr(thing, f"a{name}")(*args, **kwargs)
-
-    async def messages(self, history):
-        return await history.aget_messages()
-
-    async def keys(self, store):
-        return [key async for key in store.ayield_keys()]
-
-
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def do(request):
-    """Calls a method by its synchronous or its asynchronous name."""
-    return request.param()
-
-
 @pytest.fixture
 def server(start_server):
     """A server that keeps what it acknowledged, to be killed and started again."""
@@ -236,7 +204,7 @@ async def test_removing_is_never_pretended(server, do):
         for call in (
             do(history, "clear"),
             do(store, "mdelete", ["key"]),
-            do.keys(store),
+            do.list(store, "yield_keys"),
             do(memory, "ping"),
         ):
             with pytest.raises(StorageUnavailable):

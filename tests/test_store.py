@@ -38,32 +38,6 @@ class TestStoreAsync(BaseStoreAsyncTests[bytes]):
         return THREE_VALUES
 
 
-class Sync:
-    """Calls methods by their own names."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return getattr(thing, name)(*args, **kwargs)
-
-    async def list(self, thing, name, **kwargs):
-        return list(getattr(thing, name)(**kwargs))
-
-
-class Async:
-    """Calls their twins."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return await getattr(thing, f"a{name}")(*args, **kwargs)
-
-    async def list(self, thing, name, **kwargs):
-        return [item async for item in getattr(thing, f"a{name}")(**kwargs)]
-
-
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def do(request):
-    """Calls a method by its synchronous or its asynchronous name."""
-    return request.param()
-
-
 @pytest.fixture
 async def memory_here(server):
     """A memory that is closed on the test's event loop."""

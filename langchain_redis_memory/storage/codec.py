@@ -100,6 +100,15 @@ def message_id(element: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def message_kind(element: bytes) -> str | None:
+    """Read the type of a stored message (``"human"``, ``"tool"``); None if it is damaged."""
+    try:
+        found = _load(element)["type"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def stored_at(token: str) -> datetime:
     """Tell when an append was begun, from its token: an aware datetime in UTC."""
     return datetime.fromtimestamp((UUID(token).int >> 80) / 1000, UTC)

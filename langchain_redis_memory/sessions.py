@@ -1,0 +1,258 @@
+"""A user's sessions: list, count, branch.
+
+The index of a user's sessions with an agent is a sorted set of their ids (as they stand in keys)
+by the time of the last write in milliseconds; listing it scans no keyspace. It is in another slot
+of a cluster than the conversations, and they expire without it, so whoever reads it removes what
+is no longer there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, overload
+
+from typing_extensions import override
+
+from langchain_redis_memory import scripts
+from langchain_redis_memory.copying import copy_list
+from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.storage.keys import decode_id, encode_id
+from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.storage.steps import afollow, follow
+from langchain_redis_memory.window import check_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from langchain_redis_memory.storage.steps import Steps
+
+_BATCH = 500
+"""How many sessions are asked for at once."""
+
+_EXPIRED = -2
+"""What PTTL says of a key that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What a listing tells of a session.
+
+    Attributes:
+        session: Its id.
+        messages: How many messages are stored.
+        last_active: When it was last written to; in UTC.
+        ttl: Seconds until it expires; None for never.
+    """
+
+    session: str
+    messages: int
+    last_active: datetime
+    ttl: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage(Sequence[SessionInfo]):
+    """Some of a user's sessions, the one that was active last first.
+
+    Attributes:
+        next: Where the next page begins, for ``sessions(..., after=...)``; None after the last.
+    """
+
+    _found: tuple[SessionInfo, ...]
+    next: str | None = field(default=None, kw_only=True)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, index: int) -> SessionInfo: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[SessionInfo, ...]: ...
+    @override
+    def __getitem__(self, index: int | slice) -> SessionInfo | tuple[SessionInfo, ...]:
+        return self._found[index]
+
+
+class Sessions(MemoryPart):
+    """The sessions of a memory's users."""
+
+    def sessions(
+        self, agent: str, user: str, *, limit: int | None = None, after: str | None = None
+    ) -> SessionPage:
+        """List a user's sessions with an agent, the one that was active last first.
+
+        Two round trips for 500 of them, however many keys there are. What expired is left out.
+
+        Args:
+            agent: Which agent.
+            user: Whose sessions.
+            limit: How many at most; None for all.
+            after: The ``next`` of the page before. Sessions that become active meanwhile move to
+                the front, and none of the others is passed over.
+
+        Raises:
+            ConfigurationError: An id, the limit or the position cannot be used.
+        """
+        return follow(self._connection, self._listing(agent, user, limit, after))
+
+    async def asessions(
+        self, agent: str, user: str, *, limit: int | None = None, after: str | None = None
+    ) -> SessionPage:
+        """See `sessions`."""
+        return await afollow(self._connection, self._listing(agent, user, limit, after))
+
+    def count_sessions(self, agent: str, user: str) -> int:
+        """Count a user's sessions with an agent, without those that expired.
+
+        Raises:
+            ConfigurationError: An id cannot be used.
+        """
+        return len(self.sessions(agent, user))
+
+    async def acount_sessions(self, agent: str, user: str) -> int:
+        """See `count_sessions`."""
+        return len(await self.asessions(agent, user))
+
+    def copy_session(
+        self, agent: str, user: str, session: str, copy: str, *, until: int | str | None = None
+    ) -> int:
+        """Copy a session, or its beginning, to go on from there in another direction.
+
+        What an application put below the session's key stays with the original.
+
+        Args:
+            agent: Which agent.
+            user: Whose session.
+            session: Which one.
+            copy: The id of the new session, of the same user and agent.
+            until: The last message to copy, by its id, or how many messages; None for all.
+
+        Returns:
+            How many messages were copied.
+
+        Raises:
+            ConfigurationError: There is no such session or message, the copy would part a tool's
+                result from its call, or there is a session of the new id with other messages.
+        """
+        return follow(self._connection, self._copying(agent, user, session, copy, until))
+
+    async def acopy_session(
+        self, agent: str, user: str, session: str, copy: str, *, until: int | str | None = None
+    ) -> int:
+        """See `copy_session`."""
+        return await afollow(self._connection, self._copying(agent, user, session, copy, until))
+
+    def _listing(
+        self, agent: str, user: str, limit: int | None, after: str | None
+    ) -> Steps[SessionPage]:
+        check_count("limit", limit)
+        index = self._keys.sessions(agent, user)
+        begin = _Position() if after is None else _Position.parse(after)
+        # Whether there is a next page is known when there is one session more.
+        wanted = None if limit is None else limit + 1
+        return _list(index, lambda id_: self._keys.session(agent, user, id_), begin, wanted)
+
+    def _copying(
+        self, agent: str, user: str, session: str, copy: str, until: int | str | None
+    ) -> Steps[int]:
+        source, target = (self._keys.session(agent, user, id_) for id_ in (session, copy))
+        if source == target:
+            raise ConfigurationError("a session cannot be copied to itself; give another id")
+        if until is not None and not isinstance(until, str):
+            check_count("until", until)
+        entry = self._keys.sessions(agent, user), encode_id(copy, "copy")
+        return copy_list(source, target, entry, self._limits.ttl_ms, until)
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """A place in an index: behind a member with a score; at the beginning by default."""
+
+    score: bytes = b"+inf"
+    member: bytes = b""
+
+    @classmethod
+    def parse(cls, text: str) -> _Position:
+        score, _, member = text.partition(":") if isinstance(text, str) else ("", "", "")
+        if not score.isdecimal() or not member:
+            raise ConfigurationError("after must be the next of a page of sessions")
+        return cls(score.encode(), member.encode())
+
+    def __str__(self) -> str:
+        return f"{self.score.decode()}:{self.member.decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A member of an index, and what is known of its session; None of one that expired."""
+
+    place: _Position
+    info: SessionInfo | None
+
+
+def _list(
+    index: str, key_of: Callable[[str], str], begin: _Position, wanted: int | None
+) -> Steps[SessionPage]:
+    found: list[_Row] = []
+    place: _Position | None = begin
+    while place is not None and (wanted is None or len(found) < wanted):
+        batch = _BATCH if wanted is None else min(_BATCH, wanted - len(found))
+        places, place = yield _page(index, place, batch)
+        if not places:
+            break
+        rows = yield _describe(places, key_of)
+        found += (row for row in rows if row.info is not None)
+        if gone := [row.place for row in rows if row.info is None]:
+            yield _forget(index, gone)
+    is_cut = wanted is not None and len(found) >= wanted
+    shown = found[: wanted - 1] if is_cut and wanted is not None else found
+    return SessionPage(
+        tuple(row.info for row in shown if row.info is not None),
+        next=str(shown[-1].place) if is_cut else None,
+    )
+
+
+def _page(
+    index: str, after: _Position, count: int
+) -> Operation[tuple[list[_Position], _Position | None]]:
+    """Give some places behind one, and the place to go on from; None at the end."""
+
+    def read(replies: Sequence[Any]) -> tuple[list[_Position], _Position | None]:
+        flat = iter(replies[0])
+        places = [_Position(score, member) for member, score in zip(flat, flat, strict=True)]
+        is_last = sum(place.score != after.score for place in places) < count
+        # Redis orders members of one score by their bytes.
+        behind = [p for p in places if p.score != after.score or p.member < after.member]
+        return behind, None if is_last else behind[-1]
+
+    call = scripts.INDEX_PAGE.on(index, after.score, count)
+    return Operation("listing sessions", (call,), read, index, absent=lambda: ([], None))
+
+
+def _describe(places: list[_Position], key_of: Callable[[str], str]) -> Operation[list[_Row]]:
+    ids = [decode_id(place.member.decode()) for place in places]
+    keys = [key_of(id_) for id_ in ids]
+    commands = tuple((name, key) for key in keys for name in ("LLEN", "PTTL"))
+
+    def rows(replies: Sequence[Any]) -> Iterator[_Row]:
+        flat = iter(replies)
+        for place, id_, messages, left in zip(places, ids, flat, flat, strict=True):
+            info = None
+            if left != _EXPIRED:
+                last_active = datetime.fromtimestamp(int(place.score) / 1000, UTC)
+                info = SessionInfo(id_, messages, last_active, left / 1000 if left >= 0 else None)
+            yield _Row(place, info)
+
+    return Operation(
+        "listing sessions", commands, lambda replies: list(rows(replies)), keys[0], absent=list
+    )
+
+
+def _forget(index: str, gone: list[_Position]) -> Operation[None]:
+    pairs = [part for place in gone for part in (place.member, place.score)]
+    call = scripts.FORGET_EXPIRED.on(index, *pairs)
+    return Operation("tidying an index", (call,), lambda _: None, index, absent=lambda: None)
