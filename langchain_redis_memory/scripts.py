@@ -175,6 +175,9 @@ return found
 """
 )
 
+STATE = Script("return {redis.call('LLEN', KEYS[1]), redis.call('PTTL', KEYS[1])}")
+"""How many messages a session has, and its time to live in ms: one reply reads faster than two."""
+
 FORGET_EXPIRED = Script(
     """
 -- Arguments: members and the scores that they had when their sessions were gone. One that has been

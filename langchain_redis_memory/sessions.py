@@ -25,7 +25,7 @@ from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from langchain_redis_memory.storage.steps import Steps
 
@@ -154,7 +154,7 @@ class Sessions(MemoryPart):
         begin = _Position() if after is None else _Position.parse(after)
         # Whether there is a next page is known when there is one session more.
         wanted = None if limit is None else limit + 1
-        return _list(index, lambda id_: self._keys.session(agent, user, id_), begin, wanted)
+        return _list(index, index.removesuffix("sessions").encode(), begin, wanted)
 
     def _copying(
         self, agent: str, user: str, session: str, copy: str, until: int | str | None
@@ -194,9 +194,7 @@ class _Row:
     info: SessionInfo | None
 
 
-def _list(
-    index: str, key_of: Callable[[str], str], begin: _Position, wanted: int | None
-) -> Steps[SessionPage]:
+def _list(index: str, owner: bytes, begin: _Position, wanted: int | None) -> Steps[SessionPage]:
     found: list[_Row] = []
     place: _Position | None = begin
     while place is not None and (wanted is None or len(found) < wanted):
@@ -204,7 +202,7 @@ def _list(
         places, place = yield _page(index, place, batch)
         if not places:
             break
-        rows = yield _describe(places, key_of)
+        rows = yield _describe(places, owner)
         found += (row for row in rows if row.info is not None)
         if gone := [row.place for row in rows if row.info is None]:
             yield _forget(index, gone)
@@ -233,22 +231,23 @@ def _page(
     return Operation("listing sessions", (call,), read, index, absent=lambda: ([], None))
 
 
-def _describe(places: list[_Position], key_of: Callable[[str], str]) -> Operation[list[_Row]]:
-    ids = [decode_id(place.member.decode()) for place in places]
-    keys = [key_of(id_) for id_ in ids]
-    commands = tuple((name, key) for key in keys for name in ("LLEN", "PTTL"))
+def _describe(places: list[_Position], owner: bytes) -> Operation[list[_Row]]:
+    # An index holds ids as they stand in keys.
+    calls = tuple(scripts.STATE.on(owner + place.member) for place in places)
 
     def rows(replies: Sequence[Any]) -> Iterator[_Row]:
-        flat = iter(replies)
-        for place, id_, messages, left in zip(places, ids, flat, flat, strict=True):
+        for place, (messages, left) in zip(places, replies, strict=True):
             info = None
             if left != _EXPIRED:
                 last_active = datetime.fromtimestamp(int(place.score) / 1000, UTC)
-                info = SessionInfo(id_, messages, last_active, left / 1000 if left >= 0 else None)
+                session = decode_id(place.member.decode())
+                info = SessionInfo(
+                    session, messages, last_active, left / 1000 if left >= 0 else None
+                )
             yield _Row(place, info)
 
     return Operation(
-        "listing sessions", commands, lambda replies: list(rows(replies)), keys[0], absent=list
+        "listing sessions", calls, lambda replies: list(rows(replies)), owner.decode(), absent=list
     )
 
 

@@ -29,6 +29,7 @@ LAYERS = [
     {"storage.topologies"},
     {"storage.servers", "storage.urls", "storage.embedded"},
     {"storage.executor", "storage.codec"},
+    {"storage.requests"},
     {"storage.failures", "storage.exact"},
     {"storage.availability", "storage.retry", "storage.operation", "storage.keys"},
     {"errors"},
@@ -85,7 +86,8 @@ def test_imports_point_down_only(name):
         (
             "redis",
             {
-                *("storage.executor", "storage.failures", "storage.servers"),
+                *("storage.executor", "storage.failures", "storage.requests"),
+                "storage.servers",
                 *("storage.topologies", "storage.urls"),
             },
         ),

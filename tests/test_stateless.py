@@ -273,13 +273,14 @@ async def test_fifty_callers_at_once_go_on_without(server, flavour, caplog):
                 return [reply.content for reply in await asyncio.gather(*waiting)]
 
         assert await fifty("one") == ["1: one"] * 50
+        dropped = memory.dropped_writes  # a machine that is busy may find the server silent
         server.kill()
         assert await fifty("two") == ["1: two"] * 50
-        assert memory.dropped_writes == 50
+        assert memory.dropped_writes - dropped == 50
         sent = memory.round_trips
         assert await fifty("three") == ["1: three"] * 50
         assert memory.round_trips == sent
-        assert memory.dropped_writes == 100
+        assert memory.dropped_writes - dropped == 100
         end_pause(memory)
         assert await fifty("four") == ["1: four"] * 50
         assert 0 < memory.round_trips - sent <= QUICK.attempts

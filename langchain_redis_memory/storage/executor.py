@@ -15,7 +15,14 @@ from redis.client import NEVER_DECODE
 
 from langchain_redis_memory.errors import MemoryClosedError, StorageUnavailable
 from langchain_redis_memory.storage.failures import FAILURES, says_demoted, translate
-from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
+from langchain_redis_memory.storage.operation import Command, Operation
+from langchain_redis_memory.storage.requests import (
+    by_digest,
+    checked,
+    in_full,
+    replace,
+    unknown_scripts,
+)
 from langchain_redis_memory.storage.retry import patience
 
 if TYPE_CHECKING:
@@ -91,15 +98,15 @@ class Executor:
         try:
             if self._asks_for_slots:
                 self._ask_for_slots()
-            replies = self._send(_by_digest(operation), operation.node)
-            if missing := _unknown_scripts(replies):
-                again = self._send([_in_full(operation, i) for i in missing])
-                _replace(replies, missing, again)
+            replies = self._send(by_digest(operation), operation.node)
+            if missing := unknown_scripts(replies):
+                again = self._send([in_full(operation, i) for i in missing])
+                replace(replies, missing, again)
         except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
         if says_demoted(replies) and self._server.owns_clients:
             self._leave_demoted_server()
-        return operation.read(_checked(replies, operation, self._server.address))
+        return operation.read(checked(replies, operation, self._server.address))
 
     def _ask_for_slots(self) -> None:
         # redis-py asks a cluster which node has which keys when it tries again by itself, which it
@@ -119,10 +126,13 @@ class Executor:
     def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
         client = self.client
-        with _held(self._turnstile), client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command, **_RAW, **self._route(command, node))
-            return pipeline.execute(raise_on_error=False)
+        with _held(self._turnstile):
+            if self._server.owns_clients and isinstance(client, redis.Redis):
+                return _exchange(client.connection_pool, commands)
+            with client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command, **_RAW, **self._route(command, node))
+                return pipeline.execute(raise_on_error=False)
 
     def _route(self, command: Command, node: Any) -> dict[str, Any]:
         if node is None and isinstance(self.client, redis.RedisCluster) and len(command) > 1:
@@ -175,15 +185,15 @@ class AsyncExecutor:
         try:
             if self._asks_for_slots:
                 await self._ask_for_slots()
-            replies = await self._send(_by_digest(operation), operation.node)
-            if missing := _unknown_scripts(replies):
-                again = await self._send([_in_full(operation, i) for i in missing])
-                _replace(replies, missing, again)
+            replies = await self._send(by_digest(operation), operation.node)
+            if missing := unknown_scripts(replies):
+                again = await self._send([in_full(operation, i) for i in missing])
+                replace(replies, missing, again)
         except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
         if says_demoted(replies) and self._server.owns_clients:
             await self._leave_demoted_server()
-        return operation.read(_checked(replies, operation, self._server.address))
+        return operation.read(checked(replies, operation, self._server.address))
 
     async def _ask_for_slots(self) -> None:
         cluster = cast("redis.asyncio.RedisCluster", self.client)
@@ -238,6 +248,26 @@ class AsyncExecutor:
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)
 
 
+def _exchange(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[Any]:
+    """Send commands and read their replies; what redis-py's pipeline adds costs as much again."""
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_reply(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()  # what comes must be read by nobody
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except redis_errors.ResponseError as error:
+        return error
+
+
 @contextmanager
 def _held(lock: threading.Lock | threading.Semaphore | None) -> Iterator[None]:
     """Hold a lock, if there is one, and give up when the thread's operation must."""
@@ -256,37 +286,3 @@ def _sentinels(client: Any) -> list[Any]:
     """Give the clients of the sentinels, which redis-py leaves open with the primary's."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     return manager.sentinels if manager else []
-
-
-def _by_digest(operation: Operation[Any]) -> list[Command]:
-    return [
-        _as_bytes(command.by_digest() if isinstance(command, ScriptCall) else command)
-        for command in operation.commands
-    ]
-
-
-def _in_full(operation: Operation[Any], position: int) -> Command:
-    command = operation.commands[position]
-    return _as_bytes(command.in_full() if isinstance(command, ScriptCall) else command)
-
-
-def _as_bytes(command: Command) -> Command:
-    # A client that was passed in may be set to another encoding.
-    name, *arguments = command
-    return (name, *(part.encode() if isinstance(part, str) else part for part in arguments))
-
-
-def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
-    return [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]
-
-
-def _replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) -> None:
-    for position, reply in zip(positions, later, strict=True):
-        replies[position] = reply
-
-
-def _checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise translate(reply, operation, address) from reply
-    return replies

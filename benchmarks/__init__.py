@@ -1,0 +1,1 @@
+"""What things cost, measured against the plain way in one run."""

@@ -1,0 +1,52 @@
+"""What an operation is on the wire: its commands, and what is made of the replies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis import exceptions as redis_errors
+
+from langchain_redis_memory.storage.failures import translate
+from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def by_digest(operation: Operation[Any]) -> list[Command]:
+    """Give the commands of an operation, its scripts by digest."""
+    return [
+        _as_bytes(command.by_digest() if isinstance(command, ScriptCall) else command)
+        for command in operation.commands
+    ]
+
+
+def in_full(operation: Operation[Any], position: int) -> Command:
+    """Give one of the commands, with its script in full."""
+    command = operation.commands[position]
+    return _as_bytes(command.in_full() if isinstance(command, ScriptCall) else command)
+
+
+def _as_bytes(command: Command) -> Command:
+    # A client that was passed in may be set to another encoding.
+    name, *arguments = command
+    return (name, *(part.encode() if isinstance(part, str) else part for part in arguments))
+
+
+def unknown_scripts(replies: Sequence[Any]) -> list[int]:
+    """Tell which commands named a script that the server does not have, as after a restart."""
+    return [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]
+
+
+def replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) -> None:
+    """Put later replies in the place of earlier ones."""
+    for position, reply in zip(positions, later, strict=True):
+        replies[position] = reply
+
+
+def checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
+    """Give the replies, unless one of them is an error."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise translate(reply, operation, address) from reply
+    return replies
