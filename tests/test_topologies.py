@@ -300,6 +300,12 @@ async def use_everything(memory, do):
     await do.list(memory.store("files"), "yield_keys")
     await do(memory.store("files"), "mdelete", ["k0"])
     await do(memory, "ping")
+    await do(memory.history("support", "alice", "s4", ttl=0.001), "add_messages", [AIMessage("")])
+    await do(memory, "copy_session", "support", "alice", "s2", "s3")
+    await asyncio.sleep(0.01)
+    await do(memory, "sessions", "support", "alice")
+    await do(memory, "forget_user", "alice", dry_run=True)
+    await do(memory, "forget_user", "alice")
 
 
 @pytest.mark.parametrize("place", PERMITTED, indirect=True)
