@@ -79,7 +79,7 @@ def test_every_form_is_read(url, address):
     [
         ("redis://me:pw@h/3", "h:6379/3"),
         ("redis://[::1]:7", "[::1]:7/0"),
-        ("unix://me:pw@/tmp/s", "unix:/tmp/s"),
+        ("unix://me:pw@/tmp/s", "unix:///tmp/s"),
         ("redis+sentinel://me:pw@a,[::1]:3/main/4", "sentinel a:26379,[::1]:3/main/4"),
         ("redis+cluster://me:pw@a,b:2", "cluster a:6379,b:2"),
     ],
@@ -234,3 +234,19 @@ def test_what_is_no_text_is_refused(value):
     """By its type, without its value."""
     with pytest.raises(ConfigurationError, match=f"not {type(value).__name__}"):
         parse(value)
+
+
+@pytest.mark.parametrize("tls", ["", "s"])
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
+def test_valkey_is_another_word_for_redis(tls, kind):
+    """It speaks the same protocol, and its own clients write it so."""
+    rest = f"{tls}{kind}://me:pw@host:7000" + ("/service/0" if "sentinel" in kind else "")
+    assert parse(f"valkey{rest}") == parse(f"redis{rest}")
+
+
+def test_an_option_that_cannot_be_read_is_named():
+    """And what stands there is not shown."""
+    with pytest.raises(ConfigurationError, match="max_connections") as caught:
+        parse("redis://me:pw@host/0?max_connections=secret")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__context__ is None

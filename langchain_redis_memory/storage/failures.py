@@ -104,7 +104,8 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
     if code in _REJECTED:
         return StorageRejected(f"{what}: {_REJECTED[code].format(text=text, key=operation.key)}")
     if code or isinstance(error, _AWAY_CLASSES):
-        return StorageUnavailable(f"{what}: {text or type(error).__name__}")
+        hint = " Is a server running there?" if "refused" in text else ""
+        return StorageUnavailable(f"{what}: {text or type(error).__name__}{hint}")
     return StorageRejected(f"{what}: {text or type(error).__name__}")
 
 

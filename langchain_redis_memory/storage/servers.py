@@ -106,7 +106,7 @@ def _address(client: Any) -> str:
     pool = client.connection_pool
     options = pool.connection_kwargs
     if "path" in options:
-        return f"unix:{options['path']}"
+        return f"unix://{options['path']}"
     if service := getattr(pool, "service_name", ""):
         return f"sentinel {service}/{options.get('db', 0)}"
     host, port = options.get("host", "localhost"), options.get("port", 6379)

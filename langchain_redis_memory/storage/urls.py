@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -40,7 +40,7 @@ class Address:
 
     def __str__(self) -> str:
         if not self.nodes:
-            return f"unix:{self.options.get('path', '')}"
+            return f"unix://{self.options.get('path', '')}"
         nodes = ",".join(
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.nodes
         )
@@ -60,21 +60,26 @@ def parse(url: object) -> Address:
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"the URL must be a string, not {type(url).__name__}")
+    url = re.sub("^valkey(?=s?(\\+[a-z]+)?://)", "redis", url)  # the same protocol
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigurationError(
             f"the URL's scheme must be one of {known}"
-            + ("; it has another" if scheme else "; it has none")
+            + (", or the same with valkey; it has another" if scheme else "; it has none")
         )
-    with suppress(ValueError):
+    try:
         return _unix(url) if scheme == "unix" else _network(urlsplit(url))
+    except ConfigurationError:
+        raise
+    except ValueError:
+        pass
     # Raised apart from what was wrong, which may quote what it took for a port: the password.
     raise _odd_url(scheme)
 
 
 def _unix(url: str) -> Address:
-    options = parse_url(url)
+    options = _options(url)
     del options["connection_class"]
     user, host = _split(urlsplit(url))
     if "path" not in options or host or "@" in user:
@@ -88,7 +93,7 @@ def _network(parts: SplitResult) -> Address:
     user, hosts = _split(parts)
     # redis-py reads and casts the rest; with one host that has no port there is nothing to
     # misread a password for.
-    options = parse_url(f"redis://{user}@host/?{parts.query}")
+    options = _options(f"redis://{user}@host/?{parts.query}")
     del options["host"]
     if "@" in user:
         raise ValueError(user)
@@ -106,6 +111,17 @@ def _network(parts: SplitResult) -> Address:
     if len(nodes) > 1 and topology == "standalone":
         raise ValueError(hosts)
     return Address(topology, nodes, service, parts.scheme.startswith("rediss"), options)
+
+
+def _options(url: str) -> dict[str, Any]:
+    try:
+        return parse_url(url)
+    except ValueError as error:
+        # redis-py names an option whose value it cannot cast; its other words are not for show.
+        found = re.match(r"Invalid value for '(\w+)' in connection URL", str(error))
+    if found:
+        raise ConfigurationError(f"the URL's option {found[1]} has a value that cannot be used")
+    raise ValueError(url)
 
 
 def _split(parts: SplitResult) -> tuple[str, str]:
