@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
+    from langchain_redis_memory.profile import Profile
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.window import Window
@@ -30,6 +31,7 @@ __all__ = [
     "CorruptedDataError",
     "MemoryClosedError",
     "OfflineChatModel",
+    "Profile",
     "RedisChatMessageHistory",
     "RedisMemory",
     "RedisMemoryError",
@@ -49,6 +51,7 @@ _HOMES = {
     "CorruptedDataError": "errors",
     "MemoryClosedError": "errors",
     "OfflineChatModel": "offline_model",
+    "Profile": "profile",
     "RedisChatMessageHistory": "history",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
