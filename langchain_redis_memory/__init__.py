@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
+    from langchain_redis_memory.profile import Profile
     from langchain_redis_memory.removal import Receipt
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.sessions import SessionInfo, SessionPage
@@ -32,6 +33,7 @@ __all__ = [
     "CorruptedDataError",
     "MemoryClosedError",
     "OfflineChatModel",
+    "Profile",
     "Receipt",
     "RedisChatMessageHistory",
     "RedisMemory",
@@ -55,6 +57,7 @@ _HOMES = {
     "MemoryClosedError": "errors",
     "Receipt": "removal",
     "OfflineChatModel": "offline_model",
+    "Profile": "profile",
     "RedisChatMessageHistory": "history",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",

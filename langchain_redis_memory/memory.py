@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
+from langchain_redis_memory.profile import Profiles
 from langchain_redis_memory.removal import Removal
 from langchain_redis_memory.sessions import Sessions
 from langchain_redis_memory.storage.connection import Connection
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 OnUnavailable = Literal["error", "stateless"]
 
 
-class RedisMemory(Chats, Sessions, Removal, Values):
+class RedisMemory(Chats, Profiles, Sessions, Removal, Values):
     """Memory of conversations in Redis.
 
     Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as

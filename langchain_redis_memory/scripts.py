@@ -218,3 +218,15 @@ if redis.call(ARGV[1] == '1' and 'EXISTS' or 'UNLINK', KEYS[1]) == 0 then return
 return type(messages) == 'number' and messages or 0
 """
 )
+REPLACE = Script(
+    """
+-- Arguments: the SHA-1 of what stood there when it was read ('': nothing did), the new value, time
+-- to live in ms (0: for ever), what to answer when something else stands there now.
+local key, new, ttl = KEYS[1], ARGV[2], tonumber(ARGV[3])
+local current = redis.call('GET', key)
+if current == new then return 1 end   -- an earlier attempt stored it: no two writes are alike
+if (current and redis.sha1hex(current) or '') ~= ARGV[1] then return tonumber(ARGV[4]) end
+if ttl > 0 then redis.call('SET', key, new, 'PX', ttl) else redis.call('SET', key, new) end
+return 1
+"""
+)

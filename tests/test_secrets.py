@@ -101,6 +101,7 @@ def objects(memory):
         history.conversation,
         memory.conversation("support", "alice", "s1"),
         memory.store("files"),
+        memory.profile("alice"),
         memory.with_history(echo, agent="support"),
         memory.history_factory("support"),
         memory.history_config,

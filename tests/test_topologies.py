@@ -153,6 +153,29 @@ async def test_a_token_stores_its_messages_once(place, do):
         assert [m.content for m in await do.messages(history)] == ["once", *["more"] * 3]
 
 
+# Profiles
+
+
+def count(profile):
+    profile["n"] = profile.get("n", 0) + 1
+
+
+async def test_a_profile_is_set_changed_and_deleted(place, do):
+    """By each method, beside the profile of an agent; one that is changed by many is exact."""
+    async with place.memory() as memory:
+        profile, other = memory.profile("a:*"), memory.profile("a:*", agent="support", ttl=1000)
+        await do(other, "set", {"name": "Grüße 🙂", "large": 2**80})
+        assert await do(profile, "get") == {}
+        assert await do(profile, "update", {"tags": {"a": 1, "b": None}}) == {"tags": {"a": 1}}
+        assert await do(profile, "modify", count) == {"tags": {"a": 1}, "n": 1}
+        assert await do(profile, "exists") is True
+        await asyncio.gather(*(profile.amodify(count) for _ in range(20)))
+        assert await do(profile, "get") == {"tags": {"a": 1}, "n": 21}
+        await do(profile, "delete")
+        assert await do(profile, "exists") is False
+        assert await do(other, "get") == {"name": "Grüße 🙂", "large": 2**80}
+
+
 # Values
 
 
@@ -294,6 +317,11 @@ async def use_everything(memory, do):
     await do(history, "count")
     await do(history, "time_to_live")
     await do(history, "clear")
+    profile = memory.profile("alice", ttl=1000)
+    for name, arguments in (("set", ({},)), ("update", ({"n": 1},)), ("modify", (count,))):
+        await do(profile, name, *arguments)
+    for name in ("get", "exists", "delete"):
+        await do(profile, name)
     await do(memory, "set", "mine:text", "text")
     await do(memory, "get", "mine:text")
     await do(memory.store("files"), "mset", [(f"k{number}", b"") for number in range(9)])

@@ -40,7 +40,7 @@ def encode_value(value: Any, where: str) -> bytes:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise UnstorableError(
-            where, "it holds NaN or an infinite number, which JSON has not"
+            _not_finite(value, where) or where, "JSON has no NaN and no infinite numbers"
         ) from None
     try:
         return text.encode()
@@ -111,6 +111,13 @@ def _fits_text(text: str, where: str) -> bool:
             where, "it has the two halves of a surrogate pair as separate characters"
         )
     return False
+
+
+def _not_finite(value: Any, where: str) -> str | None:
+    if not isinstance(value, dict | list):
+        return where if isinstance(value, float) and not math.isfinite(value) else None
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return next(filter(None, (_not_finite(v, f"{where}[{k!r:.40}]") for k, v in items)), None)
 
 
 def _refuse_constant(name: str) -> NoReturn:

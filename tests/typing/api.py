@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
+from pydantic import BaseModel
 
 from langchain_redis_memory import (
+    Profile,
     RedisChatMessageHistory,
     RedisMemory,
     RetryPolicy,
@@ -45,6 +47,39 @@ def wrapped(memory: RedisMemory) -> None:
     original: RunnableWithMessageHistory = chat
     del original
     memory.with_history(RunnableLambda(len), agent="support", on_save_error="no")  # type: ignore[arg-type]
+
+
+class Person(BaseModel):
+    age: int = 0
+
+
+async def profiles(memory: RedisMemory) -> None:
+    plain = memory.profile("alice", agent="support", ttl=60.0)
+    assert_type(plain, Profile[dict[str, Any]])
+    assert_type(plain.get(), dict[str, Any])
+    assert_type(plain.update({"age": 1}), dict[str, Any])
+    assert_type(plain.modify(lambda p: {**p, "age": 1}), dict[str, Any])
+    assert_type(plain.modify(lambda p: p.update(age=1)), dict[str, Any])
+    assert_type(await plain.aexists(), bool)
+    person = memory.profile("alice", model=Person)
+    assert_type(person, Profile[Person])
+    assert_type(await person.aget(), Person)
+    assert_type(await person.aupdate({"age": 1}), Person)
+    assert_type(person.modify(older), Person)
+    assert_type(await person.amodify(aolder), Person)
+    assert_type(await person.amodify(older), Person)
+    person.set(Person())
+    person.set({"age": 1})  # type: ignore[arg-type]
+    person.modify(aolder)  # type: ignore[arg-type]
+    memory.profile("alice", model=dict)  # type: ignore[type-var]
+
+
+def older(person: Person) -> Person:
+    return Person(age=person.age + 1)
+
+
+async def aolder(person: Person) -> None:
+    person.age += 1
 
 
 def errors(error: TurnNotSavedError) -> None:
