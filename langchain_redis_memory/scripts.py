@@ -214,7 +214,8 @@ REMOVE = Script(
     """
 -- Argument: 1 to look only. Returns how many messages a key holds, or -1 if it is not there.
 local messages = redis.pcall('LLEN', KEYS[1])
-if redis.call(ARGV[1] == '1' and 'EXISTS' or 'UNLINK', KEYS[1]) == 0 then return -1 end
+if redis.call('PTTL', KEYS[1]) == -2 then return -1 end
+if ARGV[1] == '0' then redis.call('UNLINK', KEYS[1]) end
 return type(messages) == 'number' and messages or 0
 """
 )

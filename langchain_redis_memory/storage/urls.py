@@ -115,7 +115,7 @@ def _network(parts: SplitResult) -> Address:
 
 def _options(url: str) -> dict[str, Any]:
     try:
-        return parse_url(url)
+        return dict(parse_url(url))
     except ValueError as error:
         # redis-py names an option whose value it cannot cast; its other words are not for show.
         found = re.match(r"Invalid value for '(\w+)' in connection URL", str(error))
