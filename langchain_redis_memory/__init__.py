@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.errors import (
         ConfigurationError,
         CorruptedDataError,
+        ImportConflictError,
         MemoryClosedError,
         RedisMemoryError,
         StorageRejected,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
+    from langchain_redis_memory.restoring import Transfer
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.window import Window
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConfigurationError",
     "CorruptedDataError",
+    "ImportConflictError",
     "MemoryClosedError",
     "OfflineChatModel",
     "RedisChatMessageHistory",
@@ -37,6 +40,7 @@ __all__ = [
     "RunnableWithRedisHistory",
     "StorageRejected",
     "StorageUnavailable",
+    "Transfer",
     "TurnNotSavedError",
     "UnstorableError",
     "Window",
@@ -47,6 +51,7 @@ __all__ = [
 _HOMES = {
     "ConfigurationError": "errors",
     "CorruptedDataError": "errors",
+    "ImportConflictError": "errors",
     "MemoryClosedError": "errors",
     "OfflineChatModel": "offline_model",
     "RedisChatMessageHistory": "history",
@@ -56,6 +61,7 @@ _HOMES = {
     "RunnableWithRedisHistory": "runnable",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
+    "Transfer": "restoring",
     "TurnNotSavedError": "errors",
     "UnstorableError": "errors",
     "Window": "window",

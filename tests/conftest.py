@@ -10,6 +10,7 @@ import pytest
 import trustme
 from hypothesis import settings
 from servers import BINARY, REDIS_SERVER, ClusterServers, SentinelServers, Server, free_port
+from somewhere import do, place  # noqa: F401 - fixtures
 
 from langchain_redis_memory import RedisMemory
 

@@ -34,7 +34,7 @@ class Script:
         digest = hashlib.sha1(self.source.encode(), usedforsecurity=False)
         object.__setattr__(self, "sha", digest.hexdigest())
 
-    def on(self, key: str, *arguments: Argument) -> ScriptCall:
+    def on(self, key: str | bytes, *arguments: Argument) -> ScriptCall:
         """Call the script on its one key: a cluster runs no script across slots."""
         return ScriptCall(self, key, arguments)
 
@@ -44,7 +44,7 @@ class ScriptCall:
     """A script with its key and arguments, which may be sent by digest or in full."""
 
     script: Script
-    key: str
+    key: str | bytes
     arguments: tuple[Argument, ...] = field(repr=False)  # people's words
 
     def by_digest(self) -> Command:

@@ -12,6 +12,7 @@ from langchain_redis_memory import (
     RedisMemory,
     RetryPolicy,
     RunnableWithRedisHistory,
+    Transfer,
     TurnNotSavedError,
     Window,
 )
@@ -45,6 +46,16 @@ def wrapped(memory: RedisMemory) -> None:
     original: RunnableWithMessageHistory = chat
     del original
     memory.with_history(RunnableLambda(len), agent="support", on_save_error="no")  # type: ignore[arg-type]
+
+
+async def moved(memory: RedisMemory) -> None:
+    assert_type(memory.export("memory.jsonl.gz", "support", user="alice"), Transfer)
+    assert_type(await memory.aimport_("memory.jsonl.gz", on_conflict="skip"), Transfer)
+    memory.import_("memory.jsonl.gz", on_conflict="merge")  # type: ignore[arg-type]
+    memory.adopt([HumanMessage("hi"), {"role": "user"}], agent="support", session="s1")
+    await memory.aadopt("llama-index", agent="support", prefix="chat:", ids=lambda key: ("a", key))
+    memory.adopt("langchain", agent="support")  # type: ignore[arg-type]
+    memory.adopt("llama-index", agent="support", prefx="")  # type: ignore[call-arg]
 
 
 def errors(error: TurnNotSavedError) -> None:
