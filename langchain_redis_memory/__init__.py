@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.errors import (
         ConfigurationError,
         CorruptedDataError,
+        ImportConflictError,
         MemoryClosedError,
         RedisMemoryError,
         StorageRejected,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.offline_model import OfflineChatModel
     from langchain_redis_memory.profile import Profile
     from langchain_redis_memory.removal import Receipt
+    from langchain_redis_memory.restoring import Transfer
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.sessions import SessionInfo, SessionPage
     from langchain_redis_memory.storage.retry import RetryPolicy
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConfigurationError",
     "CorruptedDataError",
+    "ImportConflictError",
     "MemoryClosedError",
     "OfflineChatModel",
     "Profile",
@@ -44,6 +47,7 @@ __all__ = [
     "SessionPage",
     "StorageRejected",
     "StorageUnavailable",
+    "Transfer",
     "TurnNotSavedError",
     "UnstorableError",
     "Window",
@@ -54,6 +58,7 @@ __all__ = [
 _HOMES = {
     "ConfigurationError": "errors",
     "CorruptedDataError": "errors",
+    "ImportConflictError": "errors",
     "MemoryClosedError": "errors",
     "Receipt": "removal",
     "OfflineChatModel": "offline_model",
@@ -67,6 +72,7 @@ _HOMES = {
     "SessionPage": "sessions",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
+    "Transfer": "restoring",
     "TurnNotSavedError": "errors",
     "UnstorableError": "errors",
     "Window": "window",

@@ -8,6 +8,7 @@
     ├── StorageUnavailable       no server, no answer in time, a failover that does not end
     ├── StorageRejected          the server said no: password, permission, memory, wrong type
     ├── CorruptedDataError       what is in Redis is not what was stored there
+    ├── ImportConflictError      what is to be restored differs from what is there
     ├── TurnNotSavedError        the agent answered, and the turn could not be stored
     └── MemoryClosedError        used after close()
 
@@ -81,6 +82,24 @@ class CorruptedDataError(RedisMemoryError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.key, self.position, self.reason)
+
+
+class ImportConflictError(RedisMemoryError):
+    """What was to be restored or adopted differs from what is there, which was left as it is.
+
+    Attributes:
+        key: The Redis key of the conversation or the profile.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"{key!r} holds something else than what is to be stored there, and was left as it "
+            "is; on_conflict='skip' leaves all such ones, 'replace' puts the new in their place"
+        )
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key,)
 
 
 class TurnNotSavedError(RedisMemoryError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,14 +48,14 @@ class Place:
             if server.info("replication")["role"] == "master":
                 server.flushall()
 
-    def keeper_of(self, key):
-        """Give the server that holds a key."""
-        for server in self.servers:
-            with suppress(redis.exceptions.MovedError):
-                if server.info("replication")["role"] == "master":
-                    server.exists(key)
-                    return server
-        raise AssertionError(key)
+    @cached_property
+    def client(self):
+        """The test's own way to the data, whichever server holds it."""
+        first = self.servers[0].connection_pool.connection_kwargs
+        if self.servers[0].info("cluster")["cluster_enabled"]:
+            return redis.RedisCluster(host="127.0.0.1", port=first["port"])
+        where = {"unix_socket_path": first["path"]} if "path" in first else {"port": first["port"]}
+        return redis.Redis(**where, db=1 if self.url.endswith("/1") else 0)
 
     def connected(self):
         """Name the connections of clients, at whichever process."""
@@ -335,6 +335,9 @@ TLS = [
 ]
 PERMITTED = ["permitted", "permitted_sentinel", "permitted_cluster"]
 PLAIN = ["standalone", "socket", "embedded", "sentinel", "cluster"]
+FEW = pytest.mark.parametrize(
+    "place", ["socket", "given_resp3", "cluster", "permitted", "permitted_cluster"], indirect=True
+)
 OURS = [*PLAIN, *TLS, *PERMITTED]
 
 
@@ -349,6 +352,8 @@ def place(request, places):
     """A topology, and the way to it, with no data."""
     place = getattr(places, request.param)()
     yield place
+    if "client" in vars(place):
+        place.client.close()
     if "permitted" in request.param:
         nodes = place.servers + place.sentinels
         assert [entry for node in nodes for entry in node.execute_command("ACL", "LOG")] == []

@@ -10,12 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from langchain_core.messages import HumanMessage
-from places import Async, Sync
+from places import FEW, Async, Sync
 
 from langchain_redis_memory import ConfigurationError, Receipt, RedisMemory, StorageUnavailable
 from langchain_redis_memory.storage.keys import encode_id
 
-FEW = pytest.mark.parametrize("place", ["standalone", "cluster", "given_resp3"], indirect=True)
 ODD = ["s", "s1", "s10", "a:b", "*", "{x}", "profile", "sessions", "execution_cache", "é🙂", "a\nb"]
 
 

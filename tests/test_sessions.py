@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from places import FEW
 
 from langchain_redis_memory import ConfigurationError, StorageUnavailable
 
-FEW = pytest.mark.parametrize("place", ["standalone", "cluster", "given_resp3"], indirect=True)
 ODD = ["s", "s1", "s10", "a:b", "*", "{x}", "profile", "sessions", "execution_cache", "é🙂", "a\nb"]
 
 
@@ -119,9 +119,7 @@ async def test_pages_give_each_session_once(place, do, limit):
         for number in range(20):
             await say(memory, do, f"s{number}", "hello")
         ties = {f"s{number}": 1_700_000_000_000 + number // 6 for number in range(20)}
-        place.keeper_of(index).zadd(
-            index, ties | {f"gone{number}": ties["s9"] for number in range(9)}
-        )
+        place.client.zadd(index, ties | {f"gone{number}": ties["s9"] for number in range(9)})
         pages, after = [], None
         while not pages or after is not None:
             page = await do(memory, "sessions", "support", "alice", limit=limit, after=after)

@@ -13,6 +13,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import pytest
@@ -332,6 +333,9 @@ async def use_everything(memory, do):
     await do(memory, "copy_session", "support", "alice", "s2", "s3")
     await asyncio.sleep(0.01)
     await do(memory, "sessions", "support", "alice")
+    with TemporaryDirectory() as folder:
+        await do(memory, "export", f"{folder}/memory.jsonl")
+        await do(memory, "import_", f"{folder}/memory.jsonl")
     await do(memory, "forget_user", "alice", dry_run=True)
     await do(memory, "forget_user", "alice")
 

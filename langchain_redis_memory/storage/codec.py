@@ -48,7 +48,7 @@ from langchain_core.messages import (
 from pydantic import ValidationError
 
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
-from langchain_redis_memory.storage.exact import fits
+from langchain_redis_memory.storage.exact import canonical, fits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +91,38 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
     raise CorruptedDataError(key, position, reason)
 
 
+def load_element(element: bytes, key: str, position: int) -> dict[str, Any]:
+    """Read an element as the JSON that it is, having seen that it is a message.
+
+    Raises:
+        CorruptedDataError: It is not.
+    """
+    decode_message(element, key, position)
+    stored: dict[str, Any] = _load(element)
+    return stored
+
+
+def dump_element(stored: dict[str, Any]) -> bytes:
+    """Write what `load_element` gave as the same element, which also tells how it is to be read.
+
+    Raises:
+        UnstorableError: It holds what no element holds.
+    """
+    ours = next(iter(stored), None) == "append" and isinstance(stored["append"], str)
+    # The levels of a message are counted from its fields, which are two levels down.
+    return _dump(stored, exact=ours and fits(stored, "element", depth=-1))
+
+
+def are_alike(one: bytes, other: bytes) -> bool:
+    """Tell whether two elements are the same message, whichever append stored them."""
+    if one == other:
+        return True
+    try:
+        return _content(one) == _content(other)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False
+
+
 def message_id(element: bytes) -> str | None:
     """Read a stored message's id without building the message; None when it has none."""
     try:
@@ -112,6 +144,10 @@ def message_kind(element: bytes) -> str | None:
 def stored_at(token: str) -> datetime:
     """Tell when an append was begun, from its token: an aware datetime in UTC."""
     return datetime.fromtimestamp((UUID(token).int >> 80) / 1000, UTC)
+
+
+def _content(element: bytes) -> str:
+    return canonical({name: value for name, value in _load(element).items() if name != "append"})
 
 
 def _load(element: bytes) -> Any:

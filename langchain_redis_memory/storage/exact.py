@@ -65,6 +65,19 @@ def decode_value(value: bytes, key: str) -> Any:
     return found
 
 
+def are_equal(one: bytes, other: bytes) -> bool:
+    """Tell whether two texts are the same JSON value; one that is damaged equals itself alone."""
+    try:
+        return one == other or canonical(json.loads(one)) == canonical(json.loads(other))
+    except (ValueError, RecursionError):
+        return False
+
+
+def canonical(value: Any) -> str:
+    """Write a JSON value so that equal ones are equal texts: NaN equals NaN, 1 is not 1.0."""
+    return json.dumps(value, sort_keys=True)
+
+
 def fits(value: Any, where: str, depth: int = 1) -> bool:
     """Tell whether orjson holds the value exactly too, and not the standard library alone.
 

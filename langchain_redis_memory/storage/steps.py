@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from langchain_redis_memory.storage.connection import Connection
-    from langchain_redis_memory.storage.operation import Page
+    from langchain_redis_memory.storage.operation import Command, Page
 
 T = TypeVar("T")
 
@@ -65,22 +65,33 @@ class Item:
     value: Any
 
 
-def each_page(pattern: str, work: Callable[[Page], Steps[None]]) -> Steps[None]:
-    """Do some work on the keys that match, page by page; one may come twice, as SCAN allows."""
+def each_page(
+    pattern: str | bytes, work: Callable[[Page], Steps[None]], kind: str | None = None
+) -> Steps[None]:
+    """Do some work on the keys that match, page by page; one may come twice, as SCAN allows.
+
+    Args:
+        pattern: Which keys.
+        work: Gives the steps for a page of them.
+        kind: Which Redis type they must have, such as ``"list"``; None for any.
+    """
     for node in (yield Nodes()):
         cursor = 0
         while True:
-            cursor, page = yield scan(pattern, cursor, node)
+            cursor, page = yield scan(pattern, cursor, node, kind)
             yield from work(page)
             if not cursor:
                 break
 
 
-def scan(pattern: str, cursor: int, node: Any) -> Operation[tuple[int, Page]]:
+def scan(
+    pattern: str | bytes, cursor: int, node: Any, kind: str | None = None
+) -> Operation[tuple[int, Page]]:
     """Ask one node for the next page of the keys that match."""
+    of_kind: Command = () if kind is None else ("TYPE", kind)
 
-    def command(position: int) -> tuple[tuple[str | int, ...]]:
-        return (("SCAN", position, "MATCH", pattern, "COUNT", _PAGE),)
+    def command(position: int) -> tuple[Command]:
+        return (("SCAN", position, "MATCH", pattern, "COUNT", _PAGE, *of_kind),)
 
     return Operation(
         "listing keys",

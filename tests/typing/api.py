@@ -14,6 +14,7 @@ from langchain_redis_memory import (
     RedisMemory,
     RetryPolicy,
     RunnableWithRedisHistory,
+    Transfer,
     TurnNotSavedError,
     Window,
 )
@@ -80,6 +81,16 @@ def older(person: Person) -> Person:
 
 async def aolder(person: Person) -> None:
     person.age += 1
+
+
+async def moved(memory: RedisMemory) -> None:
+    assert_type(memory.export("memory.jsonl.gz", "support", user="alice"), Transfer)
+    assert_type(await memory.aimport_("memory.jsonl.gz", on_conflict="skip"), Transfer)
+    memory.import_("memory.jsonl.gz", on_conflict="merge")  # type: ignore[arg-type]
+    memory.adopt([HumanMessage("hi"), {"role": "user"}], agent="support", session="s1")
+    await memory.aadopt("llama-index", agent="support", prefix="chat:", ids=lambda key: ("a", key))
+    memory.adopt("langchain", agent="support")  # type: ignore[arg-type]
+    memory.adopt("llama-index", agent="support", prefx="")  # type: ignore[call-arg]
 
 
 def errors(error: TurnNotSavedError) -> None:
