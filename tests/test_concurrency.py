@@ -12,6 +12,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
+from langchain_redis_memory import RedisMemory
+
 CONFIG = {"configurable": {"session_id": "s", "user_id": "u"}}
 WRITERS, ROUNDS = 8, 10
 
@@ -175,3 +177,21 @@ async def test_ours_keeps_them_when_overtaken(memory, way):
     chat = memory.with_history(Overtaken(Ours()).runnable(), agent="a")
     await (asyncio.to_thread(in_threads, chat) if way == "threads" else in_tasks(chat))
     assert_all_kept(history.messages)
+
+
+async def test_a_task_that_is_cancelled_ends(server):
+    """Whenever it is: Python 3.11's `asyncio.wait_for` drops a cancellation that comes late."""
+    async with RedisMemory.from_url(server.url) as memory:
+        await memory.aping()
+
+        async def go_on():
+            while True:
+                await memory.aping()
+
+        for number in range(200):
+            task = asyncio.ensure_future(go_on())
+            await asyncio.sleep(number / 100_000)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=5)
+            assert done
+            assert task.cancelled()

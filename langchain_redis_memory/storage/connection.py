@@ -94,6 +94,7 @@ class Connection:
         self._refuse_if_closed()
         if not self._asks(operation):
             return self._without(operation)
+        cancelled = _cancellations()
         try:
             result = await self._arun_in_time(operation)
         except StorageUnavailable:
@@ -101,6 +102,10 @@ class Connection:
                 raise
             return self._without(operation)
         self.availability.succeeded(self.server.address)
+        if _cancellations() > cancelled:
+            # Python 3.11's `asyncio.wait_for`, which redis-py sends with, drops one that comes as
+            # it ends.
+            raise asyncio.CancelledError
         return result
 
     def nodes(self) -> list[Any]:
@@ -247,6 +252,11 @@ class Connection:
         # Kept, not collected: closing them here would take the parent's sockets from its loop.
         self._parents = self._by_loop
         self._by_loop = weakref.WeakKeyDictionary()
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 class _LoopClient:
