@@ -18,14 +18,13 @@ from langchain_redis_memory.restoring import (
     OnConflict,
     Progress,
     Restorable,
-    Seen,
     Transfer,
     check_on_conflict,
     restore_session,
 )
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.steps import afollow, each_page, follow
+from langchain_redis_memory.storage.steps import Seen, afollow, each_page, follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

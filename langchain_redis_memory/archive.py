@@ -20,7 +20,6 @@ from langchain_redis_memory.new_file import NewFile
 from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.restoring import (
     Restorable,
-    Seen,
     Transfer,
     check_on_conflict,
     restore_profile,
@@ -30,7 +29,7 @@ from langchain_redis_memory.storage.codec import load_element
 from langchain_redis_memory.storage.exact import decode_value
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.steps import Pause, afollow, each_page, follow
+from langchain_redis_memory.storage.steps import Pause, Seen, afollow, each_page, follow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from langchain_redis_memory import scripts
 from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.steps import afollow, each_page, follow
+from langchain_redis_memory.storage.steps import Seen, afollow, each_page, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -257,15 +257,15 @@ class _Work:
         self._place_of = place_of
         self._is_meant = is_meant
         self._progress = progress
-        # SCAN may name a key twice, which is then still there. Hashes are smaller than keys.
-        self._seen: set[int] = set()
+        # What was only looked at is still there when SCAN names it again.
+        self._seen = Seen()
 
     def on(self, page: Page) -> Steps[None]:
         """Remove what is meant of a page."""
         found = [(key, place) for key in page if (place := self._place_of(key)) is not None]
         meant = [(key, place.kind) for key, place in found if self._is_meant(place)]
         if self.receipt.dry_run:
-            meant = [(key, kind) for key, kind in meant if self._is_new(key)]
+            meant = [(key, kind) for key, kind in meant if self._seen.is_new(key)]
         for begin in range(0, len(meant), _BATCH):
             batch = meant[begin : begin + _BATCH]
             removed = yield _remove([key for key, _ in batch], look_only=self.receipt.dry_run)
@@ -274,11 +274,6 @@ class _Work:
                     self.receipt.add(kind, messages)
             if self._progress is not None:
                 self._progress(self.receipt)
-
-    def _is_new(self, key: bytes) -> bool:
-        before = len(self._seen)
-        self._seen.add(hash(key))
-        return len(self._seen) > before
 
 
 def _remove(keys: Sequence[bytes], *, look_only: bool) -> Operation[list[int | None]]:

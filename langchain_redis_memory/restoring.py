@@ -8,7 +8,6 @@ answer was lost has stored, and one that was killed is completed by the next.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
@@ -76,19 +75,6 @@ class Restorable:
     elements: Sequence[bytes] = field(repr=False)  # people's words
     ttl_ms: int
     last_active_ms: int | None = None
-
-
-class Seen:
-    """The keys that SCAN has named, to tell when it names one again: about 100 bytes for each."""
-
-    def __init__(self) -> None:
-        self._digests: set[bytes] = set()
-
-    def is_new(self, key: bytes) -> bool:
-        """Tell whether the key was not asked for before."""
-        before = len(self._digests)
-        self._digests.add(hashlib.blake2b(key, digest_size=16).digest())
-        return len(self._digests) > before
 
 
 def check_on_conflict(value: object) -> None:

@@ -15,6 +15,7 @@ yields on the way. Both have a twin for `await`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import time
 from collections.abc import Generator
@@ -82,6 +83,19 @@ def each_page(
             yield from work(page)
             if not cursor:
                 break
+
+
+class Seen:
+    """The keys that SCAN has named, to tell when it names one again: about 100 bytes for each."""
+
+    def __init__(self) -> None:
+        self._digests: set[bytes] = set()
+
+    def is_new(self, key: bytes) -> bool:
+        """Tell whether the key was not asked for before."""
+        before = len(self._digests)
+        self._digests.add(hashlib.blake2b(key, digest_size=16).digest())
+        return len(self._digests) > before
 
 
 def scan(
