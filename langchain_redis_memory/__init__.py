@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
     from langchain_redis_memory.profile import Profile
-    from langchain_redis_memory.removal import Receipt
+    from langchain_redis_memory.removing import Receipt
     from langchain_redis_memory.restoring import Transfer
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.sessions import SessionInfo, SessionPage
@@ -60,7 +60,7 @@ _HOMES = {
     "CorruptedDataError": "errors",
     "ImportConflictError": "errors",
     "MemoryClosedError": "errors",
-    "Receipt": "removal",
+    "Receipt": "removing",
     "OfflineChatModel": "offline_model",
     "Profile": "profile",
     "RedisChatMessageHistory": "history",

@@ -13,7 +13,7 @@ from langchain_redis_memory.chats import DEFAULT_USER
 from langchain_redis_memory.conversation import SessionEntry
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.foreign import LIBRARIES, of_list
-from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.part import MemoryPart, check_progress
 from langchain_redis_memory.restoring import (
     OnConflict,
     Progress,
@@ -117,6 +117,7 @@ class Adoption(MemoryPart):
         check_on_conflict(on_conflict)
         encode_id(agent, "agent")
         place = _Target(self._keys, agent, self._limits.ttl_ms)
+        check_progress(progress)
         rules = _Rules(on_conflict, dry_run, progress or (lambda _: None))
         if isinstance(source, str):
             if user is not None or session is not None:

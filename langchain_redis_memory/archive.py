@@ -17,7 +17,7 @@ from langchain_redis_memory.archive_file import (
 )
 from langchain_redis_memory.conversation import SessionEntry
 from langchain_redis_memory.new_file import NewFile
-from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.part import MemoryPart, check_progress
 from langchain_redis_memory.restoring import (
     Restorable,
     Transfer,
@@ -161,6 +161,7 @@ class Archive(MemoryPart):
     def _importing(
         self, file: IO[bytes], name: str, on_conflict: OnConflict, progress: Progress | None
     ) -> Steps[Transfer]:
+        check_progress(progress)
         for _ in read(file, name):
             yield Pause(0)  # an event loop has others to serve
         done = Transfer()
@@ -197,6 +198,7 @@ class _Export:
         user: str | None,
         progress: Progress | None,
     ) -> None:
+        check_progress(progress)
         self.written = Transfer()
         self._keys = keys
         self._file = file

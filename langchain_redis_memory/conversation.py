@@ -229,10 +229,9 @@ def time_to_live(key: str) -> Operation[float | None]:
 
 def clear(key: str, entry: SessionEntry | None = None) -> Operation[None]:
     """Remove the list, and the session from the index."""
-    commands: list[Command | ScriptCall] = [("UNLINK", key)]
-    if entry is not None:
-        commands.append(("ZREM", entry.key, entry.member))
-    return Operation("clearing a conversation", tuple(commands), lambda _: None, key)
+    # First out of the index: who writes meanwhile enters it again, and an entry too many is seen.
+    leave: tuple[Command, ...] = (("ZREM", entry.key, entry.member),) if entry is not None else ()
+    return Operation("clearing a conversation", (*leave, ("UNLINK", key)), lambda _: None, key)
 
 
 def _seconds(replies: Sequence[Any]) -> float | None:

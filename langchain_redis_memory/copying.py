@@ -26,18 +26,24 @@ def copy_list(
         ttl: Milliseconds to live, 0 for ever.
         until: The last message, by its id, or how many; None for all.
     """
-    elements = (yield _elements(source, ttl))[::-1]
+    elements = (yield _elements(source))[::-1]
     copied = elements[: _end(elements, until)]
-    if len(copied) < len(elements) and message_kind(elements[len(copied)]) in ("tool", "function"):
+    if len(copied) < len(elements) and _is_result(elements[len(copied)]):
         raise ConfigurationError(
             f"until={until!r:.80} parts a tool's result from its call; copy up to the message "
             "before the call or after all results"
         )
-    if not (yield _create(target, entry, ttl, copied)):
+    if not (yield _create(target, ttl, copied)):
         raise ConfigurationError(
             f"there is a session at {target!r} with other messages; give another id, or clear it"
         )
+    # Only now: the session that is there instead was not written to.
+    yield _list_in_index(*entry, ttl)
     return len(copied)
+
+
+def _is_result(element: bytes) -> bool:
+    return (message_kind(element) or "").lower().startswith(("tool", "function"))
 
 
 def _end(elements: list[bytes], until: int | str | None) -> int:
@@ -55,20 +61,21 @@ def _end(elements: list[bytes], until: int | str | None) -> int:
     return until
 
 
-def _elements(key: str, ttl: int) -> Operation[list[bytes]]:
-    fetch: Command = ("LRANGE", key, 0, -1)
-    extend = (scripts.EXTEND.on(key, ttl),) if ttl else ()
-    return Operation("copying a session", (fetch, *extend), lambda replies: replies[0], key)
+def _elements(key: str) -> Operation[list[bytes]]:
+    command: Command = ("LRANGE", key, 0, -1)
+    return Operation("copying a session", (command,), lambda replies: replies[0], key)
 
 
-def _create(key: str, entry: tuple[str, str], ttl: int, elements: list[bytes]) -> Operation[bool]:
-    index, member = entry
+def _create(key: str, ttl: int, elements: list[bytes]) -> Operation[bool]:
     return Operation(
         "copying a session",
-        (
-            scripts.CREATE.on(key, ttl, *elements),
-            scripts.TOUCH_INDEX.on(index, member, ttl),
-        ),
+        (scripts.CREATE.on(key, ttl, 0, *elements),),
         lambda replies: replies[0] == 1,
         key,
+        again=(scripts.CREATE.on(key, ttl, 1, *elements),),
     )
+
+
+def _list_in_index(index: str, member: str, ttl: int) -> Operation[None]:
+    call = scripts.TOUCH_INDEX.on(index, member, ttl)
+    return Operation("copying a session", (call,), lambda _: None, index)

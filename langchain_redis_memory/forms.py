@@ -16,6 +16,7 @@ from typing_extensions import override
 from langchain_redis_memory.errors import (
     ConfigurationError,
     CorruptedDataError,
+    StorageUnavailable,
     UnstorableError,
 )
 from langchain_redis_memory.storage.exact import decode_value, encode_value
@@ -65,6 +66,13 @@ class Form(ABC, Generic[P]):
 
         Raises:
             UnstorableError: It does not fit, or would not come back equal.
+        """
+
+    def refuse_to_be_without(self) -> None:
+        """Raise while Redis is away, unless an empty profile can stand for the one there.
+
+        Raises:
+            StorageUnavailable: It cannot.
         """
 
     def merge(self, before: bytes | None, patch: dict[str, Any]) -> Draft[P]:
@@ -158,6 +166,24 @@ class ModelForm(Form[M]):
                 f"{_PROFILE}.{name}", f"{self.model.__name__} does not read it as it writes it"
             )
         return Draft(text, found)
+
+    @override
+    def refuse_to_be_without(self) -> None:
+        if isinstance(self._validated(b"{}"), _Misfit):
+            raise StorageUnavailable(
+                f"the profile {self.key!r} cannot be read: Redis is away, and "
+                f"{self.model.__name__} cannot be empty; give its fields defaults to go on without"
+            )
+
+    @override
+    def merge(self, before: bytes | None, patch: dict[str, Any]) -> Draft[M]:
+        for name, field in self.model.model_fields.items():
+            alias = field.serialization_alias or name
+            if name in patch and alias != name and alias not in patch:
+                raise UnstorableError(
+                    f"{_PROFILE}.{name}", f"it is stored as {alias!r}; patch that"
+                )
+        return super().merge(before, patch)
 
     def _kept(self, before: bytes, known: dict[str, Any]) -> dict[str, Any]:
         """Give what an application with another model has stored, and the order of all."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
+
+from langchain_redis_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from langchain_redis_memory.limits import Limits
@@ -16,3 +19,9 @@ class MemoryPart:
     _connection: Connection
     _keys: Keys
     _limits: Limits
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what cannot be called with progress, which nobody awaits."""
+    if progress is not None and (not callable(progress) or inspect.iscoroutinefunction(progress)):
+        raise ConfigurationError("progress must be a function, and none that is to be awaited")

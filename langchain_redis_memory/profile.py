@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from langchain_redis_memory.storage.connection import Connection
+    from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
 
 
@@ -33,19 +34,19 @@ class Profiles(MemoryPart):
 
     @overload
     def profile(
-        self, user: str, agent: str | None = None, *, ttl: float | None = None, model: None = None
+        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: None = None
     ) -> Profile[dict[str, Any]]: ...
 
     @overload
     def profile(
-        self, user: str, agent: str | None = None, *, ttl: float | None = None, model: type[M]
+        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: type[M]
     ) -> Profile[M]: ...
 
     def profile(
         self,
         user: str,
-        agent: str | None = None,
         *,
+        agent: str | None = None,
         ttl: float | None = None,
         model: type[Any] | None = None,
     ) -> Profile[Any]:
@@ -95,11 +96,11 @@ class Profile(Generic[P]):
             CorruptedDataError: What is stored is no JSON object, or does not fit the model.
             ConfigurationError: There is none, and the model has a field without a default.
         """
-        return self._connection.run(read(self.key, self._form.read))
+        return self._connection.run(self._read())
 
     async def aget(self) -> P:
         """See `get`."""
-        return await self._connection.arun(read(self.key, self._form.read))
+        return await self._connection.arun(self._read())
 
     def set(self, data: P) -> None:
         """Replace the profile.
@@ -178,6 +179,13 @@ class Profile(Generic[P]):
         """See `exists`."""
         return await self._connection.arun(exists(self.key))
 
+    def _read(self) -> Operation[P]:
+        def absent() -> P:
+            self._form.refuse_to_be_without()
+            return self._form.read(None)
+
+        return read(self.key, self._form.read, absent)
+
     def _updated(self, patch: dict[str, Any]) -> Steps[P]:
         # A copy of its own: the caller may change the patch before it is applied again.
         mine = decode_value(encode_value(checked_object(patch), "profile"), self.key)
@@ -203,12 +211,11 @@ class Profile(Generic[P]):
         latest = time.monotonic() + self._connection.policy.deadline
         pauses = _pauses()
         while True:
-            stored, known = yield look(self.key)
+            stored, lasts = yield look(self.key)
+            if lasts is None:
+                return (yield from self._changed_without(change))
             draft = yield from change(stored)
-            if not known:  # what was made of nothing is not to replace what there may be
-                self._connection.availability.drop()
-                return draft.value
-            if stored is not None and not self._ttl and stored.rstrip() == draft.text:
+            if stored is not None and lasts and not self._ttl and stored.rstrip() == draft.text:
                 return draft.value
             outcome = yield replace(self.key, stored, draft.text, self._ttl)
             if outcome is Outcome.STORED:
@@ -221,14 +228,20 @@ class Profile(Generic[P]):
             pause = next(pauses)
             if time.monotonic() + pause > latest:
                 raise StorageUnavailable(
-                    f"a change of {self.key!r} was not stored: others kept changing it for "
-                    f"{self._connection.policy.deadline:g} s"
+                    f"a change of {self.key!r} could not be stored within "
+                    f"{self._connection.policy.deadline:g} s: others changed it in between"
                 )
             yield Pause(pause)
 
+    def _changed_without(self, change: Callable[[bytes | None], Steps[Draft[P]]]) -> Steps[P]:
+        """Make a change of nothing, while Redis is away; it is not to replace what there may be."""
+        self._form.refuse_to_be_without()
+        self._connection.availability.drop()
+        return (yield from change(None)).value
+
 
 # Seconds. Measured with eight processes that do nothing but change one profile.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.5
 
 
 def _pauses() -> Iterator[float]:

@@ -229,8 +229,21 @@ return found
 """
 )
 
-STATE = Script("return {redis.call('LLEN', KEYS[1]), redis.call('PTTL', KEYS[1])}")
-"""How many messages a session has, and its time to live in ms: one reply reads faster than two."""
+STATE = Script(
+    """
+-- Returns how many messages a session has, and its time to live in ms; what is no list is gone.
+local messages = redis.pcall('LLEN', KEYS[1])
+return type(messages) == 'number' and {messages, redis.call('PTTL', KEYS[1])} or {0, -2}
+"""
+)
+
+SIZE = Script(
+    """
+-- Returns how many messages a key holds, none if it is no list, and its time to live in ms.
+local messages = redis.pcall('LLEN', KEYS[1])
+return {type(messages) == 'number' and messages or 0, redis.call('PTTL', KEYS[1])}
+"""
+)
 
 FORGET_EXPIRED = Script(
     """
@@ -247,30 +260,34 @@ return 1
 
 CREATE = Script(
     """
--- Arguments: time to live in ms (0: for ever), elements from the oldest on. Returns whether the
--- list holds just these: it is made unless it is there.
-local key, ttl = KEYS[1], tonumber(ARGV[1])
-local there = redis.call('LLEN', key)
+-- Arguments: time to live in ms (0: for ever), whether an earlier attempt may have made it (1) and
+-- somebody may have gone on from there, elements from the oldest on. Returns 0 if there is
+-- something else.
+local key, ttl, repeated = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
+local there, given = redis.call('LLEN', key), #ARGV - 2
 if there > 0 then
-  if there ~= #ARGV - 1 then return 0 end
-  for i, element in ipairs(redis.call('LRANGE', key, 0, -1)) do
+  if there < given or (there > given and not repeated) then return 0 end
+  for i, element in ipairs(redis.call('LRANGE', key, -given, -1)) do
     if element ~= ARGV[#ARGV + 1 - i] then return 0 end
   end
-  return 1
+else
+  for i = 3, #ARGV do redis.call('LPUSH', key, ARGV[i]) end
 end
-for i = 2, #ARGV do redis.call('LPUSH', key, ARGV[i]) end
-if ttl > 0 then redis.call('PEXPIRE', key, ttl) end
+if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
 return 1
 """
 )
 
-REMOVE = Script(
+EMPTY_INDEX = Script(
     """
--- Argument: 1 to look only. Returns how many messages a key holds, or -1 if it is not there.
-local messages = redis.pcall('LLEN', KEYS[1])
-if redis.call('PTTL', KEYS[1]) == -2 then return -1 end
-if ARGV[1] == '0' then redis.call('UNLINK', KEYS[1]) end
-return type(messages) == 'number' and messages or 0
+-- Argument: how many. Removes so many of the members, and returns them.
+local members = redis.pcall('ZREVRANGEBYSCORE', KEYS[1], '+inf', '-inf', 'LIMIT', 0, ARGV[1])
+if members.err then   -- somebody has put something else there
+  redis.call('UNLINK', KEYS[1])
+  return {}
+end
+for _, member in ipairs(members) do redis.call('ZREM', KEYS[1], member) end
+return members
 """
 )
 REPLACE = Script(

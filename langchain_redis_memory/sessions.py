@@ -19,7 +19,7 @@ from langchain_redis_memory import scripts
 from langchain_redis_memory.copying import copy_list
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.part import MemoryPart
-from langchain_redis_memory.storage.keys import decode_id, encode_id
+from langchain_redis_memory.storage.keys import decode_id, encode_id, is_text
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.window import check_count
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 """How many sessions are asked for at once."""
+
+_ALL = -1
+"""How many members Redis gives if all are wanted."""
 
 _EXPIRED = -2
 """What PTTL says of a key that is not there."""
@@ -85,7 +88,8 @@ class Sessions(MemoryPart):
     ) -> SessionPage:
         """List a user's sessions with an agent, the one that was active last first.
 
-        Two round trips for 500 of them, however many keys there are. What expired is left out.
+        One round trip, and one more for each 500 of them, however many keys there are. What
+        expired is left out.
 
         Args:
             agent: Which agent.
@@ -159,6 +163,7 @@ class Sessions(MemoryPart):
     def _copying(
         self, agent: str, user: str, session: str, copy: str, until: int | str | None
     ) -> Steps[int]:
+        encode_id(copy, "copy")
         source, target = (self._keys.session(agent, user, id_) for id_ in (session, copy))
         if source == target:
             raise ConfigurationError("a session cannot be copied to itself; give another id")
@@ -178,7 +183,8 @@ class _Position:
     @classmethod
     def parse(cls, text: str) -> _Position:
         score, _, member = text.partition(":") if isinstance(text, str) else ("", "", "")
-        if not score.isdecimal() or not member:
+        # It may come from a web page. Members hold no lone surrogates: ids are encoded.
+        if not (score.isascii() and score.isdigit() and member) or not is_text(member):
             raise ConfigurationError("after must be the next of a page of sessions")
         return cls(score.encode(), member.encode())
 
@@ -197,15 +203,16 @@ class _Row:
 def _list(index: str, owner: bytes, begin: _Position, wanted: int | None) -> Steps[SessionPage]:
     found: list[_Row] = []
     place: _Position | None = begin
+    # All in one step where all are wanted, so that none moves past the reader meanwhile.
+    count = _ALL if wanted is None else wanted
     while place is not None and (wanted is None or len(found) < wanted):
-        batch = _BATCH if wanted is None else min(_BATCH, wanted - len(found))
-        places, place = yield _page(index, place, batch)
-        if not places:
-            break
-        rows = yield _describe(places, owner)
-        found += (row for row in rows if row.info is not None)
-        if gone := [row.place for row in rows if row.info is None]:
-            yield _forget(index, gone)
+        places, place = yield _page(index, place, count)
+        for first in range(0, len(places), _BATCH):
+            rows = yield _describe(places[first : first + _BATCH], owner)
+            found += (row for row in rows if row.info is not None)
+            if gone := [row.place for row in rows if row.info is None]:
+                yield _forget(index, gone)
+        count = min(2 * count, _BATCH)  # where many have expired, few would be found at a time
     is_cut = wanted is not None and len(found) >= wanted
     shown = found[: wanted - 1] if is_cut and wanted is not None else found
     return SessionPage(
@@ -222,7 +229,7 @@ def _page(
     def read(replies: Sequence[Any]) -> tuple[list[_Position], _Position | None]:
         flat = iter(replies[0])
         places = [_Position(score, member) for member, score in zip(flat, flat, strict=True)]
-        is_last = sum(place.score != after.score for place in places) < count
+        is_last = count == _ALL or sum(p.score != after.score for p in places) < count
         # Redis orders members of one score by their bytes.
         behind = [p for p in places if p.score != after.score or p.member < after.member]
         return behind, None if is_last else behind[-1]

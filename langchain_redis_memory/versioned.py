@@ -26,25 +26,25 @@ class Outcome(IntEnum):
     """Somebody else wrote, before it was stored or after."""
 
 
-def read(key: str, result: Callable[[bytes | None], T]) -> Operation[T]:
-    """Read a profile, and make a result of what is stored."""
+def read(key: str, result: Callable[[bytes | None], T], absent: Callable[[], T]) -> Operation[T]:
+    """Read a profile, and make a result of what is stored; `absent` while Redis is away."""
     return Operation(
         "reading a profile",
         (("GET", key),),
         lambda replies: result(replies[0]),
         key,
-        absent=lambda: result(None),
+        absent=absent,
     )
 
 
-def look(key: str) -> Operation[tuple[bytes | None, bool]]:
-    """Read what is to be changed; with it comes whether it was read, or Redis is away."""
+def look(key: str) -> Operation[tuple[bytes | None, bool | None]]:
+    """Read what is to be changed, and whether it lasts; None for that while Redis is away."""
     return Operation(
         "reading a profile",
-        (("GET", key),),
-        lambda replies: (replies[0], True),
+        (("GET", key), ("PTTL", key)),
+        lambda replies: (replies[0], bool(replies[1] < 0)),
         key,
-        absent=lambda: (None, False),
+        absent=lambda: (None, None),
     )
 
 

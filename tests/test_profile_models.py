@@ -32,6 +32,8 @@ from langchain_redis_memory import (
     ConfigurationError,
     CorruptedDataError,
     RedisMemory,
+    RetryPolicy,
+    StorageUnavailable,
     UnstorableError,
 )
 
@@ -535,3 +537,33 @@ async def test_no_error_quotes_what_cannot_be_written(of, do):
         await do(of(Talkative), "set", Talkative(written=SECRET))
     assert SECRET not in seen(raised.value)
     assert raised.value.field == "profile.written"
+
+
+class Aliased(BaseModel):
+    first: str = Field(alias="firstName")
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+async def test_without_redis_a_model_that_cannot_be_empty_is_unavailable(do, tmp_path):
+    """It is not the caller's fault, and nothing can stand for what is stored."""
+    url = f"unix://{tmp_path}/nobody.sock"
+    retry = RetryPolicy(deadline=0.2)
+    async with RedisMemory.from_url(url, on_unavailable="stateless", retry=retry) as memory:
+        profile = memory.profile("alice", model=Aliased)
+        for call in (
+            do(profile, "get"),
+            do(profile, "update", {"firstName": "Bob"}),
+            do(profile, "modify", lambda person: person),
+        ):
+            with pytest.raises(StorageUnavailable, match="Redis is away"):
+                await call
+
+
+async def test_a_patch_names_fields_as_they_are_stored(memory, do):
+    """A name that the model alone knows would be stored beside the field, and change nothing."""
+    profile = memory.profile("alice", model=Aliased)
+    await do(profile, "set", Aliased(first="Ann"))
+    with pytest.raises(UnstorableError, match=r"profile\.first.*'firstName'"):
+        await do(profile, "update", {"first": "Bob"})
+    assert (await do(profile, "update", {"firstName": "Bob"})).first == "Bob"

@@ -22,7 +22,7 @@ LAYERS = [
     {"turn"},
     {"interrupted"},
     {"part", "archive_file"},
-    {"restoring"},
+    {"restoring", "removing"},
     {"foreign"},
     {"llama_index_format"},
     {"conversation", "shapes", "copying", "forms", "versioned", "openai_format", "new_file"},

@@ -146,7 +146,7 @@ async def test_what_becomes_active_meanwhile_disturbs_no_page(memory, do):
     assert [info.session for info in rest] == ["s3", "s2", "s1"]
 
 
-@pytest.mark.parametrize("after", ["", "x", "12", "12:", ":a", "1.5:a", 3])
+@pytest.mark.parametrize("after", ["", "x", "12", "12:", ":a", "1.5:a", "٣:a", "1:\ud800", 3])
 async def test_a_position_that_is_none_is_refused(memory, do, after):
     """It is the ``next`` of a page, and nothing else."""
     with pytest.raises(ConfigurationError, match="next of a page"):
@@ -234,8 +234,13 @@ async def test_a_copy_that_cannot_be_made_is_refused(memory, do, arguments, unti
     memory.history("support", "alice", "s1").add_messages(CONVERSATION)
     memory.history("support", "alice", "other").add_messages([HumanMessage("x")] * 6)
     memory.history("support", "alice", "longer").add_messages(CONVERSATION)
+    before = memory.sessions("support", "alice")
     with pytest.raises(ConfigurationError, match=message):
         await do(memory, "copy_session", "support", "alice", *arguments, until=until)
+    after = memory.sessions("support", "alice")
+    assert [(i.session, i.last_active) for i in after] == [
+        (i.session, i.last_active) for i in before
+    ]
     assert memory.history("support", "alice", "s2").messages == []
     assert memory.count_sessions("support", "alice") == 3
 
@@ -281,3 +286,63 @@ def test_a_page_is_a_sequence(memory):
     assert [info.session for info in page[::-1]] == ["one", "two"]
     assert page[1] in page
     assert len(page) == 2
+
+
+@pytest.mark.parametrize("ttl", [None, 10**7])
+async def test_copying_leaves_the_original_as_it_is(memory, do, ttl):
+    """It expires when it would have, whatever the memory's own time to live."""
+    history = memory.history("support", "alice", "s1", ttl=ttl)
+    history.add_messages(CONVERSATION)
+    before = history.time_to_live()
+    await do(memory, "copy_session", "support", "alice", "s1", "s2")
+    after = history.time_to_live()
+    assert after is None if ttl is None else before - 5 < after <= before
+
+
+async def test_a_copy_that_is_made_again_lives_on(memory, do, server):
+    """As if it had been made now."""
+    memory.history("support", "alice", "s1").add_messages(CONVERSATION)
+    await do(memory, "copy_session", "support", "alice", "s1", "s2")
+    server.client.pexpire("agent:memory:support:alice:s2", 1000)
+    await do(memory, "copy_session", "support", "alice", "s1", "s2")
+    assert memory.history("support", "alice", "s2").time_to_live() > 1000
+
+
+async def test_a_repeat_finds_the_copy_that_somebody_went_on_from(memory, do, monkeypatch):
+    """The answer was lost, and others were faster; the copy was made nonetheless."""
+    from langchain_redis_memory import copying
+
+    memory.history("support", "alice", "s1").add_messages(CONVERSATION)
+    create = copying._create
+
+    def late(*args):
+        operation = create(*args)
+        attempts = operation.attempts()
+        memory._connection.run(next(attempts))
+        memory.history("support", "alice", "s2").add_user_message("faster")
+        return next(attempts)
+
+    monkeypatch.setattr(copying, "_create", late)
+    assert await do(memory, "copy_session", "support", "alice", "s1", "s2") == 6
+    assert memory.history("support", "alice", "s2").count() == 7
+
+
+async def test_many_expired_sessions_cost_few_trips(memory, do, server):
+    """Also where few are wanted."""
+    index = "agent:memory:support:alice:sessions"
+    server.client.zadd(index, {f"gone{number}": number + 10**12 for number in range(5000)})
+    server.client.rpush("agent:memory:support:alice:s1", "x")
+    server.client.zadd(index, {"s1": 1})
+    before = memory.round_trips
+    page = await do(memory, "sessions", "support", "alice", limit=1)
+    assert [info.session for info in page] == ["s1"]
+    assert memory.round_trips - before < 60
+
+
+async def test_a_key_of_another_type_is_no_session(memory, do, server):
+    """Nor does it keep the others from being listed."""
+    memory.history("support", "alice", "s1").add_user_message("hello")
+    server.client.set("agent:memory:support:alice:odd", "x")
+    server.client.zadd("agent:memory:support:alice:sessions", {"odd": 10**12})
+    found = await do(memory, "sessions", "support", "alice")
+    assert [info.session for info in found] == ["s1"]

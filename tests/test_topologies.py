@@ -621,11 +621,11 @@ memory = RedisMemory.from_url(sys.argv[1])
 history = memory.history("support", "alice", "forks")
 
 def own_connections():
-    nodes = memory._connection._executor.nodes()
-    ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=nodes[0])
+    node = memory._connection._executor.nodes().nodes[0]
+    ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
     async def in_a_loop():
-        nodes = await (await memory._connection._executor_of_loop()).nodes()
-        ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=nodes[0])
+        node = (await (await memory._connection._executor_of_loop()).nodes()).nodes[0]
+        ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
         return await memory._connection.arun(ask)
     return {memory._connection.run(ask), asyncio.run(in_a_loop())}
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_redis_memory.errors import (
     ConfigurationError,
@@ -25,7 +25,7 @@ from langchain_redis_memory.storage.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.operation import Layout, Operation
     from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Connection:
             raise asyncio.CancelledError
         return result
 
-    def nodes(self) -> list[Any]:
+    def nodes(self) -> Layout:
         """Name the nodes that hold keys, for operations on each of them (`Operation.node`).
 
         Raises:
@@ -117,7 +117,7 @@ class Connection:
         self._refuse_if_closed()
         return retry.call(self.policy, self._executor.nodes)
 
-    async def anodes(self) -> list[Any]:
+    async def anodes(self) -> Layout:
         """See `nodes`."""
         self._refuse_if_closed()
         executor = await self._executor_of_loop()

@@ -15,11 +15,13 @@ from redis.client import NEVER_DECODE
 
 from langchain_redis_memory.errors import MemoryClosedError, StorageUnavailable
 from langchain_redis_memory.storage.failures import FAILURES, says_demoted, translate
-from langchain_redis_memory.storage.operation import Command, Operation
+from langchain_redis_memory.storage.operation import Command, Layout, Operation
 from langchain_redis_memory.storage.requests import (
     by_digest,
     checked,
     in_full,
+    layout_of,
+    refuse_if_gone,
     replace,
     unknown_scripts,
 )
@@ -98,6 +100,7 @@ class Executor:
         try:
             if self._asks_for_slots:
                 self._ask_for_slots()
+            refuse_if_gone(operation.node, self.client)
             replies = self._send(by_digest(operation), operation.node)
             if missing := unknown_scripts(replies):
                 again = self._send([in_full(operation, i) for i in missing])
@@ -114,14 +117,14 @@ class Executor:
         cast("redis.RedisCluster", self.client).nodes_manager.initialize()
         self._asks_for_slots = False
 
-    def nodes(self) -> list[Any]:
-        """Name the nodes that hold keys, for operations on each of them."""
+    def nodes(self) -> Layout:
+        """Name the nodes that hold keys, for operations on each of them; a cluster is asked."""
         try:
             if isinstance(self.client, redis.RedisCluster):
-                return list(self.client.get_primaries())
+                self._ask_for_slots()
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
-        return [None]
+        return layout_of(self.client)
 
     def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
@@ -185,6 +188,7 @@ class AsyncExecutor:
         try:
             if self._asks_for_slots:
                 await self._ask_for_slots()
+            refuse_if_gone(operation.node, self.client)
             replies = await self._send(by_digest(operation), operation.node)
             if missing := unknown_scripts(replies):
                 again = await self._send([in_full(operation, i) for i in missing])
@@ -201,15 +205,15 @@ class AsyncExecutor:
         await self._shielded(cluster.nodes_manager.initialize())
         self._asks_for_slots = False
 
-    async def nodes(self) -> list[Any]:
+    async def nodes(self) -> Layout:
         """See `Executor.nodes`."""
         try:
             if isinstance(self.client, redis.asyncio.RedisCluster):
                 await self.client.initialize()
-                return list(self.client.get_primaries())
+                await self._ask_for_slots()
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
-        return [None]
+        return layout_of(self.client)
 
     async def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         if not isinstance(self.client, redis.asyncio.RedisCluster):

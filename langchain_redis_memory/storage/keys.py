@@ -22,6 +22,7 @@ RESERVED_IDS = frozenset({"sessions", "profile", "execution_cache"})
 
 _GLOB = r"*?\[\]^\\"
 _UNSAFE = re.compile(rf"[:%{_GLOB}{{}}\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ROOTS = ("memory", "profile", "store")
 _MAX_NAMESPACE = 256
 
@@ -63,6 +64,11 @@ def decode_id(encoded: str) -> str:
     """Give back the id that `encode_id` was given."""
     octets = unquote_to_bytes(encoded.encode("utf-8", "surrogateescape"))
     return octets.decode("utf-8", "surrogatepass")
+
+
+def is_text(value: str) -> bool:
+    """Tell whether UTF-8 can hold a text."""
+    return not _SURROGATE.search(value)
 
 
 def _percent(character: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from langchain_redis_memory.errors import RedisMemoryError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -20,6 +22,23 @@ Command = tuple[Argument, ...]
 
 Page = Sequence[bytes]
 """Some of the keys that a SCAN found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The nodes that hold keys, and who holds which.
+
+    Args:
+        nodes: As `Operation.node` takes them; None alone for a server that is no cluster.
+        owners: The same number as long as no slot has moved.
+    """
+
+    nodes: tuple[Any, ...] = field(compare=False)
+    owners: int = 0
+
+
+class NodeGoneError(RedisMemoryError):
+    """A node that was to be asked holds no keys any more; never leaves the package."""
 
 
 @dataclass(frozen=True, slots=True)

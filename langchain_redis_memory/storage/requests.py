@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import redis.asyncio
 from redis import exceptions as redis_errors
 
 from langchain_redis_memory.storage.failures import translate
-from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
+from langchain_redis_memory.storage.operation import (
+    Command,
+    Layout,
+    NodeGoneError,
+    Operation,
+    ScriptCall,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,3 +57,22 @@ def checked(replies: list[Any], operation: Operation[Any], address: str) -> list
         if isinstance(reply, Exception):
             raise translate(reply, operation, address) from reply
     return replies
+
+
+def layout_of(client: Any) -> Layout:
+    """Tell which nodes of a cluster hold keys, as its client knows; a single server is None."""
+    if not isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster):
+        return Layout((None,))
+    slots: dict[int, Any] = client.nodes_manager.slots_cache
+    owners = hash(tuple((slot, nodes[0].name) for slot, nodes in sorted(slots.items())))
+    return Layout(tuple(client.get_primaries()), owners)
+
+
+def refuse_if_gone(node: Any, client: Any) -> None:
+    """Refuse to ask a node that is no primary any more.
+
+    Raises:
+        NodeGoneError: It is none.
+    """
+    if node is not None and node.name not in {known.name for known in client.get_primaries()}:
+        raise NodeGoneError(f"{node.name} is no primary any more")

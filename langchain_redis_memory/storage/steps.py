@@ -8,8 +8,8 @@ Such work is a generator, which yields the operations that it needs and is sent 
             found += yield count(key)
         return found
 
-`follow` runs one to its end and gives what it returns. `stream` also hands out the items that it
-yields on the way. Both have a twin for `await`.
+`follow` runs one to its end and gives what it returns; what goes wrong is raised within it.
+`stream` also hands out the items that it yields on the way. Both have a twin for `await`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.errors import RedisMemoryError, StorageUnavailable
+from langchain_redis_memory.storage.operation import NodeGoneError, Operation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -39,9 +40,11 @@ Steps = Generator[Any, Any, T]
 # Measured at a million keys: 5.9 s with SCAN's default of 10, 0.5 s with 1,000.
 _PAGE = 1000
 
+_PASSES = 10
+
 
 class Nodes:
-    """A step that gives the nodes that hold keys, for operations on each of them."""
+    """A step that gives the `Layout`: the nodes that hold keys, for operations on each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +74,39 @@ def each_page(
 ) -> Steps[None]:
     """Do some work on the keys that match, page by page; one may come twice, as SCAN allows.
 
+    A cluster is asked again at the end who holds what. Where a primary was replaced or slots have
+    moved meanwhile, keys may have slipped by, and all is gone through once more.
+
     Args:
         pattern: Which keys.
         work: Gives the steps for a page of them.
         kind: Which Redis type they must have, such as ``"list"``; None for any.
+
+    Raises:
+        StorageUnavailable: The nodes changed again and again.
     """
-    for node in (yield Nodes()):
-        cursor = 0
-        while True:
-            cursor, page = yield scan(pattern, cursor, node, kind)
-            yield from work(page)
-            if not cursor:
-                break
+    layout = yield Nodes()
+    for _ in range(_PASSES):
+        is_whole = False
+        with suppress(NodeGoneError):
+            for node in layout.nodes:
+                yield from _each_page_of(node, pattern, work, kind)
+            is_whole = True
+        before, layout = layout, (yield Nodes())
+        if is_whole and layout == before:
+            return
+    raise StorageUnavailable("listing keys failed: the cluster's slots kept moving; try again")
+
+
+def _each_page_of(
+    node: Any, pattern: str | bytes, work: Callable[[Page], Steps[None]], kind: str | None
+) -> Steps[None]:
+    cursor = 0
+    while True:
+        cursor, page = yield scan(pattern, cursor, node, kind)
+        yield from work(page)
+        if not cursor:
+            return
 
 
 class Seen:
@@ -120,46 +144,65 @@ def scan(
 
 def follow(connection: Connection, steps: Steps[T]) -> T:
     """Follow the steps to their end, and give what they return."""
-    answer = None
+    go_on, answer = steps.send, None
     while True:
         try:
-            step = steps.send(answer)
+            step = go_on(answer)
         except StopIteration as end:
             return cast("T", end.value)
-        answer = _take(connection, step)
+        go_on, answer = _answered(connection, steps, step)
 
 
 async def afollow(connection: Connection, steps: Steps[T]) -> T:
     """See `follow`."""
-    answer = None
+    go_on, answer = steps.send, None
     while True:
         try:
-            step = steps.send(answer)
+            step = go_on(answer)
         except StopIteration as end:
             return cast("T", end.value)
-        answer = await _atake(connection, step)
+        go_on, answer = await _aanswered(connection, steps, step)
 
 
 def stream(connection: Connection, steps: Steps[Any]) -> Iterator[Any]:
     """Follow the steps, and give the items among them."""
-    answer = None
-    with suppress(StopIteration):
-        while True:
-            step = steps.send(answer)
-            if isinstance(step, Item):
-                yield step.value
-            answer = _take(connection, step)
+    go_on, answer = steps.send, None
+    while True:
+        try:
+            step = go_on(answer)
+        except StopIteration:
+            return
+        if isinstance(step, Item):
+            yield step.value
+        go_on, answer = _answered(connection, steps, step)
 
 
 async def astream(connection: Connection, steps: Steps[Any]) -> AsyncIterator[Any]:
     """See `stream`."""
-    answer = None
-    with suppress(StopIteration):
-        while True:
-            step = steps.send(answer)
-            if isinstance(step, Item):
-                yield step.value
-            answer = await _atake(connection, step)
+    go_on, answer = steps.send, None
+    while True:
+        try:
+            step = go_on(answer)
+        except StopIteration:
+            return
+        if isinstance(step, Item):
+            yield step.value
+        go_on, answer = await _aanswered(connection, steps, step)
+
+
+def _answered(connection: Connection, steps: Steps[Any], step: Any) -> tuple[Any, Any]:
+    """Take a step, and tell how the others go on: with its result, or with its error."""
+    try:
+        return steps.send, _take(connection, step)
+    except RedisMemoryError as error:
+        return steps.throw, error
+
+
+async def _aanswered(connection: Connection, steps: Steps[Any], step: Any) -> tuple[Any, Any]:
+    try:
+        return steps.send, await _atake(connection, step)
+    except RedisMemoryError as error:
+        return steps.throw, error
 
 
 def _take(connection: Connection, step: Any) -> Any:
