@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from langchain_redis_memory._version import __version__
 
 if TYPE_CHECKING:
+    from langchain_redis_memory.cache import ExecutionCache
     from langchain_redis_memory.errors import (
+        CachedError,
         ConfigurationError,
         CorruptedDataError,
         MemoryClosedError,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         UnstorableError,
     )
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.llm_cache import RedisLLMCache
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
@@ -26,11 +29,14 @@ if TYPE_CHECKING:
     from langchain_redis_memory.window import Window
 
 __all__ = [
+    "CachedError",
     "ConfigurationError",
     "CorruptedDataError",
+    "ExecutionCache",
     "MemoryClosedError",
     "OfflineChatModel",
     "RedisChatMessageHistory",
+    "RedisLLMCache",
     "RedisMemory",
     "RedisMemoryError",
     "RetryPolicy",
@@ -45,11 +51,14 @@ __all__ = [
 
 # A name is loaded when it is first used: some of them take LangChain's heavier parts along.
 _HOMES = {
+    "CachedError": "errors",
     "ConfigurationError": "errors",
     "CorruptedDataError": "errors",
+    "ExecutionCache": "cache",
     "MemoryClosedError": "errors",
     "OfflineChatModel": "offline_model",
     "RedisChatMessageHistory": "history",
+    "RedisLLMCache": "llm_cache",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
     "RetryPolicy": "storage.retry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from langchain_redis_memory.cache import Caches
 from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 OnUnavailable = Literal["error", "stateless"]
 
 
-class RedisMemory(Chats, Values):
+class RedisMemory(Chats, Caches, Values):
     """Memory of conversations in Redis.
 
     Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as
