@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from langchain_redis_memory._version import __version__
 
 if TYPE_CHECKING:
+    from langchain_redis_memory.cache import ExecutionCache
     from langchain_redis_memory.errors import (
+        CachedError,
         ConfigurationError,
         CorruptedDataError,
         ImportConflictError,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         UnstorableError,
     )
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.llm_cache import RedisLLMCache
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.offline_model import OfflineChatModel
     from langchain_redis_memory.profile import Profile
@@ -31,14 +34,17 @@ if TYPE_CHECKING:
     from langchain_redis_memory.window import Window
 
 __all__ = [
+    "CachedError",
     "ConfigurationError",
     "CorruptedDataError",
+    "ExecutionCache",
     "ImportConflictError",
     "MemoryClosedError",
     "OfflineChatModel",
     "Profile",
     "Receipt",
     "RedisChatMessageHistory",
+    "RedisLLMCache",
     "RedisMemory",
     "RedisMemoryError",
     "RetryPolicy",
@@ -56,14 +62,17 @@ __all__ = [
 
 # A name is loaded when it is first used: some of them take LangChain's heavier parts along.
 _HOMES = {
+    "CachedError": "errors",
     "ConfigurationError": "errors",
     "CorruptedDataError": "errors",
     "ImportConflictError": "errors",
+    "ExecutionCache": "cache",
     "MemoryClosedError": "errors",
     "Receipt": "removing",
     "OfflineChatModel": "offline_model",
     "Profile": "profile",
     "RedisChatMessageHistory": "history",
+    "RedisLLMCache": "llm_cache",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
     "RetryPolicy": "storage.retry",

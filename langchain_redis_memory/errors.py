@@ -10,6 +10,7 @@
     ├── CorruptedDataError       what is in Redis is not what was stored there
     ├── ImportConflictError      what is to be restored differs from what is there
     ├── TurnNotSavedError        the agent answered, and the turn could not be stored
+    ├── CachedError              a cached call failed before, and that was to be kept
     └── MemoryClosedError        used after close()
 
 No message of an error holds a password, a URL with one, or the text of a message.
@@ -133,6 +134,29 @@ class TurnNotSavedError(RedisMemoryError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.reply, self.messages, self.token)
+
+
+class CachedError(RedisMemoryError):
+    """A cached call failed before, and the cache was asked to keep errors of its class.
+
+    What is raised is of the class that was asked for, too, so that the same ``except`` finds it;
+    of its attributes only the message was kept.
+
+    Attributes:
+        name: The class of the first error, with its module.
+        message: What it said.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        Exception.__init__(self, message)  # not that of a class that is mixed in
+        self.name = name
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CachedError, (self.name, self.message)
 
 
 class MemoryClosedError(RedisMemoryError):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_redis_memory.adoption import Adoption
 from langchain_redis_memory.archive import Archive
+from langchain_redis_memory.cache import Caches
 from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 OnUnavailable = Literal["error", "stateless"]
 
 
-class RedisMemory(Chats, Profiles, Sessions, Removal, Archive, Adoption, Values):
+class RedisMemory(Chats, Profiles, Sessions, Removal, Archive, Adoption, Caches, Values):
     """Memory of conversations in Redis.
 
     Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as

@@ -10,9 +10,15 @@ from langchain_redis_memory.limits import check_ttl, in_milliseconds
 from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Command, Operation
+from langchain_redis_memory.storage.steps import each_page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from langchain_redis_memory.storage.operation import Page
+    from langchain_redis_memory.storage.steps import Steps
+
+_BATCH = 500  # keys a request
 
 
 class Values(MemoryPart):
@@ -78,6 +84,25 @@ def delete_all(names: Sequence[str]) -> Operation[None]:
     """Remove values."""
     commands: list[Command] = [("UNLINK", name) for name in names]
     return Operation("removing values", tuple(commands), lambda _: None, names[0])
+
+
+def delete_matching(pattern: str, is_meant: Callable[[bytes], object]) -> Steps[int]:
+    """Remove the values whose keys match and are meant, and tell how many there were."""
+    removed = 0
+
+    def delete(page: Page) -> Steps[None]:
+        nonlocal removed
+        names = [name for name in page if is_meant(name)]
+        for begin in range(0, len(names), _BATCH):
+            removed += yield _unlink(names[begin : begin + _BATCH])
+
+    yield from each_page(pattern, delete)
+    return removed
+
+
+def _unlink(names: Sequence[bytes]) -> Operation[int]:
+    commands: list[Command] = [("UNLINK", name) for name in names]
+    return Operation("removing values", tuple(commands), sum)
 
 
 def get_text(key: str) -> Operation[str | None]:

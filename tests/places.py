@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
@@ -375,6 +376,12 @@ class Sync:
     async def messages(self, history):
         return history.messages
 
+    def cached(self, cache, body):
+        return cache.cached(body, name="body")
+
+    async def called(self, function, *args):
+        return await asyncio.to_thread(function, *args)
+
 
 class Async:
     """Calls their twins."""
@@ -387,6 +394,16 @@ class Async:
 
     async def messages(self, history):
         return await history.aget_messages()
+
+    def cached(self, cache, body):
+        @cache.cached(name="body")
+        async def function(*args):
+            return await asyncio.to_thread(body, *args)
+
+        return function
+
+    async def called(self, function, *args):
+        return await function(*args)
 
 
 @pytest.fixture(params=[Sync, Async], ids=["sync", "async"])

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.outputs import Generation
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 from places import (
@@ -44,6 +46,7 @@ from langchain_redis_memory import (
     RetryPolicy,
     StorageRejected,
     StorageUnavailable,
+    UnstorableError,
     Window,
 )
 
@@ -207,6 +210,49 @@ async def test_a_store_spans_all_primaries(place, do):
         assert await do(memory.store("others"), "mget", ["key 1:*"]) == [b"other"]
 
 
+# Caches
+
+
+async def test_a_cache_spans_all_primaries(place, do):
+    """Values and models' answers are set, read, deleted and cleared wherever their keys belong."""
+    async with place.memory() as memory:
+        cache, answers = memory.cache("support"), memory.llm_cache("support")
+        for number in range(50):
+            await do(cache, "set", f"key {number}", {"n": number})
+            await do(answers, "update", f"prompt {number}", "llm", [Generation(text=str(number))])
+        await do(memory.cache("sales"), "set", "key 1", "other")
+        await do(cache, "delete", "key 0")
+        assert await do(cache, "get", "key 0") is None
+        assert await do(cache, "get", "key 1") == {"n": 1}
+        assert await do(answers, "lookup", "prompt 1", "llm") == [Generation(text="1")]
+        assert await do(cache, "clear") == 49
+        assert await do(cache, "get", "key 1") is None
+        assert await do(answers, "clear") == 50
+        assert await do(answers, "lookup", "prompt 1", "llm") is None
+        assert await do(memory.cache("sales"), "get", "key 1") == "other"
+
+
+async def test_a_function_is_computed_once(place, do):
+    """By one of many callers, on whichever node the entry is; a failure is its caller's."""
+    calls = Counter()
+
+    def body(number):
+        calls[number] += 1
+        time.sleep(0.05)
+        if calls[number] == 1 and number % 2:
+            raise ValueError(number)
+        return (number, AIMessage(str(number)))
+
+    async with place.memory() as memory:
+        kept = do.cached(memory.cache("support"), body)
+        for number in range(4):
+            found = await asyncio.gather(
+                *(do.called(kept, number) for _ in range(5)), return_exceptions=True
+            )
+            assert found.count((number, AIMessage(str(number)))) == 5 - number % 2
+            assert calls[number] == 1 + number % 2
+
+
 async def test_a_server_answers_a_ping(place, do):
     """Wherever it is."""
     async with place.memory() as memory:
@@ -329,6 +375,13 @@ async def use_everything(memory, do):
     await do.list(memory.store("files"), "yield_keys")
     await do(memory.store("files"), "mdelete", ["k0"])
     await do(memory, "ping")
+    for cached in (memory.cache("support"), memory.cache("support", ttl=None)):
+        await do(cached, "set", "key", 1)
+        await do(cached, "get", "key")
+        await do(cached, "clear")
+        await do.called(do.cached(cached, lambda x: [x]), "x")
+        with pytest.raises(UnstorableError):  # so that a claim is given up
+            await do.called(do.cached(cached, lambda x: {x}), "y")
     await do(memory.history("support", "alice", "s4", ttl=0.001), "add_messages", [AIMessage("")])
     await do(memory, "copy_session", "support", "alice", "s2", "s3")
     await asyncio.sleep(0.01)

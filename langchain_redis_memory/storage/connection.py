@@ -94,7 +94,6 @@ class Connection:
         self._refuse_if_closed()
         if not self._asks(operation):
             return self._without(operation)
-        cancelled = _cancellations()
         try:
             result = await self._arun_in_time(operation)
         except StorageUnavailable:
@@ -102,10 +101,6 @@ class Connection:
                 raise
             return self._without(operation)
         self.availability.succeeded(self.server.address)
-        if _cancellations() > cancelled:
-            # Python 3.11's `asyncio.wait_for`, which redis-py sends with, drops one that comes as
-            # it ends.
-            raise asyncio.CancelledError
         return result
 
     def nodes(self) -> Layout:
@@ -179,9 +174,10 @@ class Connection:
 
     async def _arun_in_time(self, operation: Operation[T]) -> T:
         attempts = operation.attempts()
+        before = _cancellations()
         try:
             async with asyncio.timeout(self.policy.deadline) as limit:
-                return await retry.acall(self.policy, lambda: self._aattempt(next(attempts)))
+                result = await retry.acall(self.policy, lambda: self._aattempt(next(attempts)))
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -189,6 +185,11 @@ class Connection:
                 f"{operation.name} on Redis at {self.server.address} took longer than the "
                 f"deadline of {self.policy.deadline:g} s"
             ) from error
+        if _cancellations() > before:
+            # Until Python 3.12 asyncio.wait_for, which redis-py uses, loses a cancellation that
+            # comes together with what it waits for.
+            raise asyncio.CancelledError
+        return result
 
     def _attempt(self, operation: Operation[T]) -> T:
         if not self._prepared:
@@ -254,11 +255,6 @@ class Connection:
         self._by_loop = weakref.WeakKeyDictionary()
 
 
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
-
-
 class _LoopClient:
     """What one event loop uses, and what closes it."""
 
@@ -280,6 +276,11 @@ async def _closes_with_loop(mine: _LoopClient) -> AsyncGenerator[None]:
             if late:
                 break
         await mine.executor.aclose()
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel
 
 from langchain_redis_memory import (
+    ExecutionCache,
     Profile,
     RedisChatMessageHistory,
+    RedisLLMCache,
     RedisMemory,
     RetryPolicy,
     RunnableWithRedisHistory,
@@ -91,6 +94,35 @@ async def moved(memory: RedisMemory) -> None:
     await memory.aadopt("llama-index", agent="support", prefix="chat:", ids=lambda key: ("a", key))
     memory.adopt("langchain", agent="support")  # type: ignore[arg-type]
     memory.adopt("llama-index", agent="support", prefx="")  # type: ignore[call-arg]
+
+
+async def caches(memory: RedisMemory) -> None:
+    cache = memory.cache("support", ttl=None)
+    assert_type(cache, ExecutionCache)
+    cache.set("key", {"a": [1]}, ttl=0.5)
+    assert_type(await cache.aclear(), int)
+
+    @cache.cached
+    def bare(x: int, *, y: str = "") -> list[str]:
+        return [y] * x
+
+    @cache.cached(ttl=None, ignore=("y",), errors=(ValueError,))
+    async def awaited(x: int, y: object = None) -> str:
+        return str((x, y))
+
+    @cache.cached(version=2)
+    @tool
+    def searched(query: str) -> str:
+        """Search."""
+        return query
+
+    assert_type(bare(1, y="a"), list[str])
+    assert_type(await awaited(1), str)
+    assert_type(searched, BaseTool)
+    bare("1")  # type: ignore[arg-type]
+    cache.cached(bare, lifetime=5)  # type: ignore[call-overload]
+    assert_type(memory.llm_cache("support"), RedisLLMCache)
+    assert_type(memory.llm_cache("support").clear(), int)
 
 
 def errors(error: TurnNotSavedError) -> None:

@@ -1,0 +1,237 @@
+"""The decorator that keeps what a function gives."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pydantic import BaseModel
+
+from langchain_redis_memory.calls import Calls
+from langchain_redis_memory.errors import CachedError, ConfigurationError
+from langchain_redis_memory.limits import check_ttl
+from langchain_redis_memory.results import Failure, decode_result, encode_result
+from langchain_redis_memory.single_flight import Claim
+
+if TYPE_CHECKING:
+    from langchain_redis_memory.storage.connection import Connection
+
+_SHORTEST_LEASE, _LONGEST_LEASE = 0.1, 3600.0
+
+
+class CachedOptions(TypedDict, total=False):
+    """The options of `ExecutionCache.cached`."""
+
+    ttl: float | EllipsisType | None
+    ignore: Collection[str]
+    key: Callable[..., Any] | None
+    name: str | None
+    version: str | int | None
+    errors: tuple[type[Exception], ...]
+    error_ttl: float | EllipsisType | None
+    lease: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the results of a function are kept; see `ExecutionCache.cached`."""
+
+    ttl: float | None
+    ignore: Collection[str] = ()
+    key: Callable[..., Any] | None = None
+    name: str | None = None
+    version: str | int | None = None
+    errors: tuple[type[Exception], ...] = ()
+    error_ttl: float | EllipsisType | None = ...
+    lease: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_ttl(self.ttl)
+        check_ttl(self.ttl_of_errors)
+        for name, fits, wanted in (
+            ("ignore", _are_names(self.ignore), "names of arguments, such as ('config',)"),
+            ("key", self.key is None or callable(self.key), "a function"),
+            ("name", self.name is None or _is_name(self.name), "a string that is not empty"),
+            ("version", type(self.version) in (str, int, type(None)), "a string or a number"),
+            ("errors", _are_errors(self.errors), "a tuple of subclasses of Exception"),
+            ("lease", _is_lease(self.lease), f"{_SHORTEST_LEASE} to {_LONGEST_LEASE:g} seconds"),
+        ):
+            if not fits:
+                raise ConfigurationError(f"{name} must be {wanted}")
+
+    @property
+    def ttl_of_errors(self) -> float | None:
+        """Seconds until an error that was kept is forgotten."""
+        return self.ttl if isinstance(self.error_ttl, EllipsisType) else self.error_ttl
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where entries are, and what their keys start with."""
+
+    connection: Connection = field(repr=False)
+    prefix: str
+
+
+def decorated(thing: Any, place: Place, options: Options) -> Any:
+    """Give a function, or a LangChain tool, like this one that keeps its results."""
+    if isinstance(thing, BaseModel):
+        from langchain_redis_memory.cached_tools import cached_tool  # noqa: PLC0415 - loads langchain_core.tools
+
+        return cached_tool(thing, place, options)
+    return cached(thing, place, options)
+
+
+def cached(
+    function: Callable[..., Any],
+    place: Place,
+    options: Options,
+    like: Callable[..., Any] | None = None,
+    **about: Any,
+) -> Callable[..., Any]:
+    """Give a function that keeps its results, sync or async as the one that is given.
+
+    Args:
+        function: What computes them.
+        place: Where they are kept.
+        options: How.
+        like: See `Calls`; the function itself if None.
+        about: What else `Calls` takes.
+
+    Raises:
+        ConfigurationError: It cannot be cached.
+    """
+    if not callable(function) or isinstance(function, staticmethod | classmethod):
+        raise ConfigurationError(
+            f"a {type(function).__name__} cannot be cached; put the decorator on the function in it"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError("a generator cannot be cached: what it gives is gone when read")
+    kept = _Kept(function, place, options, Calls(function, options, like or function, **about))
+    if _is_async(function):
+
+        @functools.wraps(function)
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            return await kept.acall(args, kwargs)
+
+        return acall
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return kept.call(args, kwargs)
+
+    return call
+
+
+class _Kept:
+    """A function whose results are kept."""
+
+    def __init__(
+        self, function: Callable[..., Any], place: Place, options: Options, calls: Calls
+    ) -> None:
+        self._function = function
+        self._place = place
+        self._options = options
+        self._calls = calls
+        self._errors = [_remembered(kind) for kind in options.errors]
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Give what is kept, or compute and keep it."""
+        claim = self._claim(args, kwargs)
+        found = not claim.is_held_here and claim.take()
+        if isinstance(found, bytes):
+            return self._read(found, claim.key)
+        if not found:
+            return self._function(*args, **kwargs)
+        with claim.held():
+            try:
+                result = self._function(*args, **kwargs)
+            except self._options.errors as error:
+                claim.store(self._failure(error), self._options.ttl_of_errors)
+                raise
+            claim.store(self._written(result), self._options.ttl)
+        return result
+
+    async def acall(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See `call`."""
+        claim = self._claim(args, kwargs)
+        found = not claim.is_held_here and await claim.atake()
+        if isinstance(found, bytes):
+            return self._read(found, claim.key)
+        if not found:
+            return await self._function(*args, **kwargs)
+        async with claim.aheld():
+            try:
+                result = await self._function(*args, **kwargs)
+            except self._options.errors as error:
+                await claim.astore(self._failure(error), self._options.ttl_of_errors)
+                raise
+            await claim.astore(self._written(result), self._options.ttl)
+        return result
+
+    def _claim(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Claim:
+        key = self._place.prefix + self._calls.digest(args, kwargs)
+        return Claim(self._place.connection, key, self._options.lease, secrets.token_hex(16))
+
+    def _written(self, result: Any) -> bytes:
+        return encode_result(result, f"the result of {self._calls.label}")
+
+    def _failure(self, error: Exception) -> bytes:
+        place = next(i for i, kind in enumerate(self._options.errors) if isinstance(error, kind))
+        first = error.args[0] if len(error.args) == 1 else None
+        message = first if isinstance(first, str) else str(error)
+        # Nothing about it may raise another error in its place.
+        message = message.encode("utf-8", "replace").decode()
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        return encode_result(Failure(place, name, message), "the error")
+
+    def _read(self, entry: bytes, key: str) -> Any:
+        found = decode_result(entry, key)
+        if isinstance(found, Failure):
+            raise self._errors[found.place](found.name, found.message)
+        return found
+
+
+def _remembered(kind: type[Exception]) -> type[CachedError]:
+    """Make the class of what is raised for an error that was kept: one that `except` finds."""
+    try:
+        return type(f"Cached{kind.__name__}", (CachedError, kind), {"__module__": __name__})
+    except TypeError:
+        raise ConfigurationError(
+            f"errors= cannot hold {kind.__name__}: it allows no subclass"
+        ) from None
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    called = getattr(function, "__call__", None)  # noqa: B004 - of an object that can be called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name != ""
+
+
+def _are_names(names: object) -> bool:
+    # A string would be taken for the names of its letters.
+    return (
+        not isinstance(names, str) and isinstance(names, Collection) and all(map(_is_name, names))
+    )
+
+
+def _are_errors(kinds: object) -> bool:
+    return isinstance(kinds, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
+    )
+
+
+def _is_lease(seconds: object) -> bool:
+    return (
+        not isinstance(seconds, bool)
+        and isinstance(seconds, int | float)
+        and _SHORTEST_LEASE <= seconds <= _LONGEST_LEASE
+    )

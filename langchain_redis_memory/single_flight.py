@@ -1,0 +1,225 @@
+"""One computation at a time for an entry of the cache, across threads, tasks and processes.
+
+Who finds no value writes a claim in its place, which expires by itself: the lease. It is renewed
+while the computation lasts, so a long one is not begun twice, and a process that dies leaves its
+claim for a lease at most. The others ask again after growing pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_redis_memory import scripts
+from langchain_redis_memory.errors import RedisMemoryError
+from langchain_redis_memory.limits import in_milliseconds
+from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.storage.steps import Pause, afollow, follow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_redis_memory.storage.connection import Connection
+    from langchain_redis_memory.storage.steps import Steps
+
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.02, 0.5, 1.6
+
+# A computation that hangs keeps the others from theirs for so many leases, and not for ever.
+_LEASES = 100
+
+# How long a task that failed or was cancelled waits until its claim is given up, in seconds.
+_PATIENCE = 1.0
+
+# How long a request is on its way after its caller has left, in seconds.
+_STRAGGLING = 0.1
+
+# What the thread or task is computing, and so must not wait for.
+_computing: ContextVar[frozenset[str]] = ContextVar("computing", default=frozenset())
+
+_leaving: set[asyncio.Task[None]] = set()
+
+_logger = logging.getLogger("langchain_redis_memory")
+
+
+@dataclass(slots=True)
+class _Request:
+    """Whether a claim was asked for, and no answer has come yet: it may have been made."""
+
+    is_under_way: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to compute an entry.
+
+    Args:
+        connection: Where the entry is.
+        key: Its key.
+        lease: Seconds until the claim of a process that died is free.
+        token: What tells the claim from others.
+    """
+
+    connection: Connection = field(repr=False)
+    key: str
+    lease: float
+    token: str = field(repr=False)
+
+    @property
+    def is_held_here(self) -> bool:
+        """Whether the caller is within the computation itself, which would wait for its own end."""
+        return self.key in _computing.get()
+
+    def take(self) -> bytes | bool:
+        """Take the claim; while another holds, wait for it to end or the value to be there.
+
+        Returns:
+            The value; or True if it is ours to compute; or False if Redis is away, and it is to be
+            computed without a claim.
+        """
+        request = _Request()
+        try:
+            return follow(self.connection, self._ask(request))
+        except BaseException as error:
+            if request.is_under_way and not isinstance(error, Exception):
+                self._leave(asked=True)
+            raise
+
+    async def atake(self) -> bytes | bool:
+        """See `take`."""
+        request = _Request()
+        try:
+            return await afollow(self.connection, self._ask(request))
+        except BaseException as error:
+            if request.is_under_way and not isinstance(error, Exception):
+                await self._aleave(asked=True)
+            raise
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Renew the claim while the body computes, and give it up if that fails."""
+        over = threading.Event()
+        with suppress(RuntimeError):  # no more threads to be had: then it lasts for one lease
+            threading.Thread(target=self._renew, args=(over,), daemon=True).start()
+        mark = _computing.set(_computing.get() | {self.key})
+        try:
+            yield
+        except BaseException:
+            self._leave()
+            raise
+        finally:
+            _computing.reset(mark)
+            over.set()
+
+    @asynccontextmanager
+    async def aheld(self) -> AsyncIterator[None]:
+        """See `held`."""
+        renewing = asyncio.ensure_future(self._arenew())
+        mark = _computing.set(_computing.get() | {self.key})
+        try:
+            yield
+        except BaseException:
+            await self._aleave()
+            raise
+        finally:
+            _computing.reset(mark)
+            renewing.cancel()
+
+    def store(self, value: bytes, ttl: float | None) -> None:
+        """Put the value in the place of the claim, if that still holds.
+
+        What was computed is the caller's also when it cannot be kept: a failure goes to the log.
+
+        Args:
+            value: What does not begin like a claim.
+            ttl: Seconds until it expires; None for never.
+        """
+        try:
+            self.connection.run(self._fulfil(value, ttl))
+        except RedisMemoryError as error:
+            self._log(error)
+
+    async def astore(self, value: bytes, ttl: float | None) -> None:
+        """See `store`."""
+        try:
+            await self.connection.arun(self._fulfil(value, ttl))
+        except RedisMemoryError as error:
+            self._log(error)
+
+    def _ask(self, request: _Request) -> Steps[bytes | bool]:
+        pause = _FIRST_PAUSE
+        ask = self._operation("claiming an entry", scripts.CLAIM, in_milliseconds(self.lease))
+        while True:
+            request.is_under_way = True
+            found = yield ask
+            request.is_under_way = False
+            if not isinstance(found, int):
+                return found if found is not None else False
+            if not found:
+                return True
+            # By chance, so that those who came together do not ask together.
+            yield Pause(min(pause, found / 1000) * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+    def _keep(self, lease: int) -> Operation[Any]:
+        return self._operation("keeping a claim", scripts.KEEP_CLAIM, lease)
+
+    def _fulfil(self, value: bytes, ttl: float | None) -> Operation[Any]:
+        lasts = 0 if ttl is None else in_milliseconds(ttl)
+        return self._operation("storing a result", scripts.FULFIL_CLAIM, value, lasts, writes=True)
+
+    def _operation(
+        self, name: str, script: Any, *arguments: bytes | int, writes: bool = False
+    ) -> Operation[Any]:
+        return Operation(
+            name,
+            (script.on(self.key, f"@{self.token}", *arguments),),
+            lambda replies: replies[0],
+            self.key,
+            absent=lambda: None,
+            writes=writes,
+        )
+
+    def _renew(self, over: threading.Event) -> None:
+        for _ in range(3 * _LEASES):
+            if over.wait(self.lease / 3):
+                return
+            with suppress(RedisMemoryError):
+                self.connection.run(self._keep(in_milliseconds(self.lease)))
+
+    async def _arenew(self) -> None:
+        for _ in range(3 * _LEASES):
+            await asyncio.sleep(self.lease / 3)
+            with suppress(RedisMemoryError):
+                await self.connection.arun(self._keep(in_milliseconds(self.lease)))
+
+    def _give_up(self, *, asked: bool) -> Steps[None]:
+        if not (yield self._keep(0)) and asked:
+            # The request whose caller has left may arrive after this one.
+            yield Pause(_STRAGGLING)
+            yield self._keep(0)
+
+    def _leave(self, *, asked: bool = False) -> None:
+        with suppress(RedisMemoryError):  # another exception is on its way; the lease will end
+            follow(self.connection, self._give_up(asked=asked))
+
+    async def _aleave(self, *, asked: bool = False) -> None:
+        async def leave() -> None:
+            with suppress(RedisMemoryError):
+                await afollow(self.connection, self._give_up(asked=asked))
+
+        # A task of its own, since the caller may be cancelled, even again and again.
+        task = asyncio.ensure_future(leave())
+        ends = self.connection.hold_open()
+        _leaving.add(task)
+        task.add_done_callback(_leaving.discard)
+        task.add_done_callback(lambda _: ends())
+        await asyncio.wait([task], timeout=_PATIENCE)
+
+    def _log(self, error: RedisMemoryError) -> None:
+        _logger.warning("what was computed for %s was not stored: %s", self.key, error)
