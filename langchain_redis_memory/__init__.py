@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from langchain_redis_memory._version import __version__
 
 if TYPE_CHECKING:
-    from langchain_redis_memory.cache import ExecutionCache
+    from langchain_redis_memory.caching.cache import ExecutionCache
+    from langchain_redis_memory.caching.llm_cache import RedisLLMCache
     from langchain_redis_memory.errors import (
         CachedError,
         ConfigurationError,
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
         UnstorableError,
     )
     from langchain_redis_memory.history import RedisChatMessageHistory
-    from langchain_redis_memory.llm_cache import RedisLLMCache
     from langchain_redis_memory.memory import RedisMemory
+    from langchain_redis_memory.moving.restoring import Transfer
     from langchain_redis_memory.offline_model import OfflineChatModel
-    from langchain_redis_memory.profile import Profile
-    from langchain_redis_memory.removing import Receipt
-    from langchain_redis_memory.restoring import Transfer
+    from langchain_redis_memory.profiles.profile import Profile
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
-    from langchain_redis_memory.sessions import SessionInfo, SessionPage
+    from langchain_redis_memory.sessions.listing import SessionInfo, SessionPage
+    from langchain_redis_memory.sessions.removing import Receipt
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.window import Window
 
@@ -66,22 +66,22 @@ _HOMES = {
     "ConfigurationError": "errors",
     "CorruptedDataError": "errors",
     "ImportConflictError": "errors",
-    "ExecutionCache": "cache",
+    "ExecutionCache": "caching.cache",
     "MemoryClosedError": "errors",
-    "Receipt": "removing",
+    "Receipt": "sessions.removing",
     "OfflineChatModel": "offline_model",
-    "Profile": "profile",
+    "Profile": "profiles.profile",
     "RedisChatMessageHistory": "history",
-    "RedisLLMCache": "llm_cache",
+    "RedisLLMCache": "caching.llm_cache",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
     "RetryPolicy": "storage.retry",
     "RunnableWithRedisHistory": "runnable",
-    "SessionInfo": "sessions",
-    "SessionPage": "sessions",
+    "SessionInfo": "sessions.listing",
+    "SessionPage": "sessions.listing",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
-    "Transfer": "restoring",
+    "Transfer": "moving.restoring",
     "TurnNotSavedError": "errors",
     "UnstorableError": "errors",
     "Window": "window",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from langchain_redis_memory.adoption import Adoption
-from langchain_redis_memory.archive import Archive
-from langchain_redis_memory.cache import Caches
+from langchain_redis_memory.caching.cache import Caches
 from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
-from langchain_redis_memory.profile import Profiles
-from langchain_redis_memory.removal import Removal
-from langchain_redis_memory.sessions import Sessions
+from langchain_redis_memory.moving.adoption import Adoption
+from langchain_redis_memory.moving.archive import Archive
+from langchain_redis_memory.profiles.profile import Profiles
+from langchain_redis_memory.sessions.listing import Sessions
+from langchain_redis_memory.sessions.removal import Removal
 from langchain_redis_memory.storage.connection import Connection
 from langchain_redis_memory.storage.keys import Keys
 from langchain_redis_memory.storage.operation import Operation

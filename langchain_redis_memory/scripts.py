@@ -135,7 +135,7 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 )
 
-_OUTLIVE = """
+OUTLIVE = """
 local function outlive(key, left, ttl)   -- left: what PTTL said before; never shorten a life
   if ttl == 0 then
     redis.call('PERSIST', key)
@@ -146,7 +146,7 @@ end
 """
 
 TOUCH_INDEX = Script(
-    _OUTLIVE
+    OUTLIVE
     + """
 -- Arguments: session, time to live in ms (0: for ever). The index lives as long as the session
 -- that lives longest.
@@ -158,193 +158,11 @@ return 1
 """
 )
 
-RESTORE = Script(
-    _OUTLIVE
-    + """
--- Arguments: how many messages were seen here, the newest of them, whether the elements take their
--- place or follow them (1 or 0), time to live in ms (0: for ever), elements from the oldest on.
--- Returns 0, and has done nothing, if something else is here by now.
-local key = KEYS[1]
-if redis.call('LLEN', key) ~= tonumber(ARGV[1]) then return 0 end
-if (redis.call('LINDEX', key, 0) or '') ~= ARGV[2] then return 0 end
-if ARGV[3] == '1' then redis.call('UNLINK', key) end
-local left = redis.call('PTTL', key)
-for from = 5, #ARGV, 1000 do
-  redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
-end
-outlive(key, left, tonumber(ARGV[4]))
-return 1
-"""
-)
-
-RESTORE_INDEX = Script(
-    _OUTLIVE
-    + """
--- Arguments: session, when it was last active in ms (empty: not known), time to live in ms (0: for
--- ever). What the index knows of a later activity stays.
-local left = redis.call('PTTL', KEYS[1])
-if ARGV[2] == '' then
-  local now = redis.call('TIME')
-  redis.call('ZADD', KEYS[1], 'NX', now[1] * 1000 + math.floor(now[2] / 1000), ARGV[1])
-else
-  redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
-end
-outlive(KEYS[1], left, tonumber(ARGV[3]))
-return 1
-"""
-)
-
-UNLINK_UNCHANGED = Script(
-    """
--- Arguments: how many elements were read, at which end the newest stands (0 or -1), the newest.
--- Returns 0, and has done nothing, if there are others by now.
-local count = redis.call('LLEN', KEYS[1])
-if count == 0 then return 1 end
-if count ~= tonumber(ARGV[1]) then return 0 end
-if redis.call('LINDEX', KEYS[1], ARGV[2]) ~= ARGV[3] then return 0 end
-return redis.call('UNLINK', KEYS[1])
-"""
-)
-
 EXTEND_INDEX = Script(
     """
 -- Argument: time to live in ms. As EXPIRE with GT, which came with Redis 7.0.
 local left, ttl = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
 if left >= 0 and left < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
-return 1
-"""
-)
-
-INDEX_PAGE = Script(
-    """
--- Arguments: the score to go on from, how many. Returns members and scores: all that have this
--- score, of which the caller knows where it was, and some of those below it.
-local key, from, count = KEYS[1], ARGV[1], ARGV[2]
-local found = {}
-if from ~= '+inf' then found = redis.call('ZREVRANGEBYSCORE', key, from, from, 'WITHSCORES') end
-local below = redis.call('ZREVRANGEBYSCORE', key, '(' .. from, '-inf', 'WITHSCORES',
-                         'LIMIT', 0, count)
-for _, part in ipairs(below) do found[#found + 1] = part end
-return found
-"""
-)
-
-STATE = Script(
-    """
--- Returns how many messages a session has, and its time to live in ms; what is no list is gone.
-local messages = redis.pcall('LLEN', KEYS[1])
-return type(messages) == 'number' and {messages, redis.call('PTTL', KEYS[1])} or {0, -2}
-"""
-)
-
-SIZE = Script(
-    """
--- Returns how many messages a key holds, none if it is no list, and its time to live in ms.
-local messages = redis.pcall('LLEN', KEYS[1])
-return {type(messages) == 'number' and messages or 0, redis.call('PTTL', KEYS[1])}
-"""
-)
-
-FORGET_EXPIRED = Script(
-    """
--- Arguments: members and the scores that they had when their sessions were gone. One that has been
--- written to since then has another score, and stays.
-for i = 1, #ARGV, 2 do
-  if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then
-    redis.call('ZREM', KEYS[1], ARGV[i])
-  end
-end
-return 1
-"""
-)
-
-CREATE = Script(
-    """
--- Arguments: time to live in ms (0: for ever), whether an earlier attempt may have made it (1) and
--- somebody may have gone on from there, elements from the oldest on. Returns 0 if there is
--- something else.
-local key, ttl, repeated = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
-local there, given = redis.call('LLEN', key), #ARGV - 2
-if there > 0 then
-  if there < given or (there > given and not repeated) then return 0 end
-  for i, element in ipairs(redis.call('LRANGE', key, -given, -1)) do
-    if element ~= ARGV[#ARGV + 1 - i] then return 0 end
-  end
-else
-  for i = 3, #ARGV do redis.call('LPUSH', key, ARGV[i]) end
-end
-if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
-return 1
-"""
-)
-
-EMPTY_INDEX = Script(
-    """
--- Argument: how many. Removes so many of the members, and returns them.
-local members = redis.pcall('ZREVRANGEBYSCORE', KEYS[1], '+inf', '-inf', 'LIMIT', 0, ARGV[1])
-if members.err then   -- somebody has put something else there
-  redis.call('UNLINK', KEYS[1])
-  return {}
-end
-for _, member in ipairs(members) do redis.call('ZREM', KEYS[1], member) end
-return members
-"""
-)
-REPLACE = Script(
-    """
--- Arguments: the SHA-1 of what stood there when it was read ('': nothing did), the new value, time
--- to live in ms (0: for ever), what to answer when something else stands there now.
-local key, new, ttl = KEYS[1], ARGV[2], tonumber(ARGV[3])
-local current = redis.call('GET', key)
-if current == new then return 1 end   -- an earlier attempt stored it: no two writes are alike
-if (current and redis.sha1hex(current) or '') ~= ARGV[1] then return tonumber(ARGV[4]) end
-if ttl > 0 then redis.call('SET', key, new, 'PX', ttl) else redis.call('SET', key, new) end
-return 1
-"""
-)
-
-# An entry of the cache that is being computed holds a claim in place of its value: `@` and a token.
-# Values are JSON, and so never begin like that.
-
-CLAIM = Script(
-    """
--- Arguments: claim, lease in ms. Returns the value that is there; 0 if the claim now holds; or for
--- how many ms another one still does. One that never expires was left by no computation of ours.
-local key, mine = KEYS[1], ARGV[1]
-local found = redis.call('GET', key)
-if found and string.sub(found, 1, 1) ~= '@' then return found end
-if found and found ~= mine then
-  local left = redis.call('PTTL', key)
-  if left > 0 then return left end
-end
-redis.call('SET', key, mine, 'PX', ARGV[2])
-return 0
-"""
-)
-
-KEEP_CLAIM = Script(
-    """
--- Arguments: claim, lease in ms (0: give it up). Returns whether the claim still held.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then
-  redis.call('UNLINK', KEYS[1])
-else
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return 1
-"""
-)
-
-FULFIL_CLAIM = Script(
-    """
--- Arguments: claim, value, time to live in ms (0: for ever). Where the claim is gone, the entry was
--- cleared meanwhile or is another's to compute: what was computed before that is not written back.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[3] == '0' then
-  redis.call('SET', KEYS[1], ARGV[2])
-else
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-end
 return 1
 """
 )

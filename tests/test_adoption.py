@@ -294,7 +294,7 @@ def test_lost_answers_do_no_harm(memory, server):
 
 def test_a_key_that_is_listed_twice_is_adopted_once(memory, server):
     """SCAN may do that."""
-    from langchain_redis_memory.adoption import _Rules, _Stored, _Target
+    from langchain_redis_memory.moving.adoption import _Rules, _Stored, _Target
     from langchain_redis_memory.storage.steps import follow
 
     put(server.client, "app:s1", by_community(TALK))
@@ -880,7 +880,7 @@ async def test_an_adopted_conversation_expires_by_the_memorys_ttl(server, do):
 def test_requests_show_no_words():
     """What is sent is not in what is printed of it."""
     from langchain_redis_memory.conversation import SessionEntry
-    from langchain_redis_memory.restoring import Restorable, _push
+    from langchain_redis_memory.moving.restoring import Restorable, _push
 
     session = Restorable("key", SessionEntry("index", "s1"), [b"SECRET"], 0)
     operation = _push(session, session.elements, (0, b"SECRET", 0))

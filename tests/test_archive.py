@@ -249,8 +249,8 @@ async def test_only_conversations_and_profiles_are_exported(memory, server, do, 
 
 def test_a_key_that_is_listed_twice_is_exported_once(memory, path):
     """SCAN may do that."""
-    from langchain_redis_memory.archive import _Export
-    from langchain_redis_memory.new_file import NewFile
+    from langchain_redis_memory.moving.archive import _Export
+    from langchain_redis_memory.moving.new_file import NewFile
     from langchain_redis_memory.storage.steps import follow
 
     say(memory)
@@ -270,7 +270,7 @@ def test_what_expires_meanwhile_is_left_out(memory, server, path):
         if operation.name.startswith("exporting"):
             server.client.flushall()
 
-    from langchain_redis_memory.new_file import NewFile
+    from langchain_redis_memory.moving.new_file import NewFile
 
     with NewFile(path) as file:
         steps = memory._exporting(file, None, None, None)

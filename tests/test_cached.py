@@ -35,7 +35,7 @@ from langchain_redis_memory import (
     RedisMemory,
     UnstorableError,
 )
-from langchain_redis_memory.fingerprint import UnkeyableError, fingerprint, name_of
+from langchain_redis_memory.caching.fingerprint import UnkeyableError, fingerprint, name_of
 
 PREFIX = b"agent:memory:support:execution_cache:"
 
@@ -480,7 +480,7 @@ def test_builtin_functions_have_names(memory):
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 PROGRAM = """
 import sys
-from langchain_redis_memory.fingerprint import name_of
+from langchain_redis_memory.caching.fingerprint import name_of
 def function(): pass
 print(name_of(function))
 import multiprocessing
@@ -503,7 +503,7 @@ def test_two_programs_with_a_function_of_one_name_are_told_apart(tmp_path):
 
 AT_A_PROMPT = """
 import sys
-from langchain_redis_memory.fingerprint import name_of
+from langchain_redis_memory.caching.fingerprint import name_of
 def function(): return 1
 first = name_of(function)
 def function(): return 2

@@ -30,9 +30,9 @@ from langchain_redis_memory import (
     StorageRejected,
     StorageUnavailable,
     UnstorableError,
-    scripts,
 )
-from langchain_redis_memory.forms import merge_patch
+from langchain_redis_memory.profiles import scripts
+from langchain_redis_memory.profiles.forms import merge_patch
 from langchain_redis_memory.storage.executor import AsyncExecutor, Executor
 
 KEY = "agent:profile:alice"
@@ -816,7 +816,7 @@ async def test_a_change_that_arrives_after_its_repeat_changes_nothing(server, mi
 
 async def test_without_what_tells_writes_apart_one_would_be_lost(mine, wire, do, monkeypatch):
     """The proof that the tests above see what they look for."""
-    monkeypatch.setattr("langchain_redis_memory.versioned._signed", lambda text: text)
+    monkeypatch.setattr("langchain_redis_memory.profiles.versioned._signed", lambda text: text)
     await do(mine, "set", {"n": 41})
     wire.plan = ["before"]
     wire.meanwhile = lambda other: other.modify(count)

@@ -406,7 +406,7 @@ def primaries(node):
 @pytest.mark.parametrize("name", ["clear_session", "clear_user", "forget_user"])
 async def test_what_is_written_meanwhile_is_listed_or_gone(memory, do, monkeypatch, when, name):
     """A session that somebody writes to while it is removed is never there and not listed."""
-    from langchain_redis_memory import removing
+    from langchain_redis_memory.sessions import removing
 
     history = memory.history("a", "u", "s1")
     history.add_user_message("hello")
@@ -426,7 +426,7 @@ async def test_what_is_written_meanwhile_is_listed_or_gone(memory, do, monkeypat
 
 async def test_a_lost_answer_is_no_reason_to_say_that_nothing_was_removed(memory, do, monkeypatch):
     """Removing is repeated then, and finds nothing; the receipt tells what there was."""
-    from langchain_redis_memory import removing
+    from langchain_redis_memory.sessions import removing
 
     memory.history("a", "u", "s1").add_user_message("hello")
     unlink = removing._unlink

@@ -95,7 +95,7 @@ def test_an_index_holds_no_expired_session_once_it_was_read(memory, server):
 
 def test_a_session_that_came_back_meanwhile_stays_in_the_index(memory, server, monkeypatch):
     """It was expired when it was looked at, and written to before the index was tidied."""
-    from langchain_redis_memory import sessions
+    from langchain_redis_memory.sessions import listing as sessions
 
     tidy = sessions._forget
 
@@ -310,7 +310,7 @@ async def test_a_copy_that_is_made_again_lives_on(memory, do, server):
 
 async def test_a_repeat_finds_the_copy_that_somebody_went_on_from(memory, do, monkeypatch):
     """The answer was lost, and others were faster; the copy was made nonetheless."""
-    from langchain_redis_memory import copying
+    from langchain_redis_memory.sessions import copying
 
     memory.history("support", "alice", "s1").add_messages(CONVERSATION)
     create = copying._create

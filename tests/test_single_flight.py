@@ -26,9 +26,9 @@ from langchain_redis_memory import (
     StorageRejected,
     StorageUnavailable,
     UnstorableError,
-    scripts,
 )
-from langchain_redis_memory.single_flight import Claim
+from langchain_redis_memory.caching import scripts
+from langchain_redis_memory.caching.single_flight import Claim
 
 QUICK = RetryPolicy(attempts=2, initial=0.001, deadline=0.5)
 

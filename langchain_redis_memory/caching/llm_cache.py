@@ -10,14 +10,14 @@ from langchain_core.caches import BaseCache
 from langchain_core.outputs import Generation
 from typing_extensions import override
 
+from langchain_redis_memory.caching.fingerprint import fingerprint
+from langchain_redis_memory.caching.results import decode_result, encode_result
 from langchain_redis_memory.errors import (
     ConfigurationError,
     CorruptedDataError,
     RedisMemoryError,
 )
-from langchain_redis_memory.fingerprint import fingerprint
 from langchain_redis_memory.limits import check_ttl
-from langchain_redis_memory.results import decode_result, encode_result
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.values import delete_matching, get_all, set_all
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_redis_memory import scripts
 from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.scripts import TOUCH_INDEX
+from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.codec import message_id, message_kind
 from langchain_redis_memory.storage.operation import Operation
 
@@ -77,5 +78,5 @@ def _create(key: str, ttl: int, elements: list[bytes]) -> Operation[bool]:
 
 
 def _list_in_index(index: str, member: str, ttl: int) -> Operation[None]:
-    call = scripts.TOUCH_INDEX.on(index, member, ttl)
+    call = TOUCH_INDEX.on(index, member, ttl)
     return Operation("copying a session", (call,), lambda _: None, index)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from langchain_redis_memory import scripts
 from langchain_redis_memory.part import check_progress
+from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import Seen
 

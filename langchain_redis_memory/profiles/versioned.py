@@ -7,7 +7,7 @@ from enum import IntEnum
 from hashlib import sha1
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_redis_memory import scripts
+from langchain_redis_memory.profiles import scripts
 from langchain_redis_memory.storage.operation import Operation, ScriptCall
 
 if TYPE_CHECKING:

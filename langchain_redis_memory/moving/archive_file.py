@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from langchain_redis_memory.restoring import Transfer
+    from langchain_redis_memory.moving.restoring import Transfer
 
 FORMAT, VERSION = "langchain-redis-memory", 1
 

@@ -6,7 +6,7 @@ import re
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from langchain_redis_memory.fingerprint import fingerprint
+from langchain_redis_memory.caching.fingerprint import fingerprint
 from langchain_redis_memory.limits import check_ttl
 from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.storage.exact import decode_value, encode_value
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from langchain_core.tools import BaseTool
 
-    from langchain_redis_memory.cached import CachedOptions
-    from langchain_redis_memory.llm_cache import RedisLLMCache
+    from langchain_redis_memory.caching.cached import CachedOptions
+    from langchain_redis_memory.caching.llm_cache import RedisLLMCache
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
@@ -53,7 +53,7 @@ class Caches(MemoryPart):
         Raises:
             ConfigurationError: An argument cannot be used.
         """
-        from langchain_redis_memory.llm_cache import RedisLLMCache  # noqa: PLC0415 - loads langchain_core.caches
+        from langchain_redis_memory.caching.llm_cache import RedisLLMCache  # noqa: PLC0415 - loads langchain_core.caches
 
         return RedisLLMCache(self._connection, f"{self._keys.cache(agent)}llm:", ttl)
 
@@ -164,7 +164,7 @@ class ExecutionCache:
             ConfigurationError: An option cannot be used, or the function cannot be told from
                 others.
         """
-        from langchain_redis_memory.cached import Options, Place, decorated  # noqa: PLC0415 - loads langchain_core.outputs
+        from langchain_redis_memory.caching.cached import Options, Place, decorated  # noqa: PLC0415 - loads langchain_core.outputs
 
         chosen = Options(**{"ttl": self._ttl, **_given(options)})
         place = Place(self._connection, self._prefix)

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from langchain_redis_memory import scripts
+from langchain_redis_memory.caching import scripts
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.limits import in_milliseconds
 from langchain_redis_memory.storage.operation import Operation

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pydantic import BaseModel
 
-from langchain_redis_memory.calls import Calls
+from langchain_redis_memory.caching.calls import Calls
+from langchain_redis_memory.caching.results import Failure, decode_result, encode_result
+from langchain_redis_memory.caching.single_flight import Claim
 from langchain_redis_memory.errors import CachedError, ConfigurationError
 from langchain_redis_memory.limits import check_ttl
-from langchain_redis_memory.results import Failure, decode_result, encode_result
-from langchain_redis_memory.single_flight import Claim
 
 if TYPE_CHECKING:
     from langchain_redis_memory.storage.connection import Connection
@@ -81,7 +81,7 @@ class Place:
 def decorated(thing: Any, place: Place, options: Options) -> Any:
     """Give a function, or a LangChain tool, like this one that keeps its results."""
     if isinstance(thing, BaseModel):
-        from langchain_redis_memory.cached_tools import cached_tool  # noqa: PLC0415 - loads langchain_core.tools
+        from langchain_redis_memory.caching.cached_tools import cached_tool  # noqa: PLC0415 - loads langchain_core.tools
 
         return cached_tool(thing, place, options)
     return cached(thing, place, options)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from langchain_redis_memory.caching.fingerprint import UnkeyableError, fingerprint, name_of
 from langchain_redis_memory.errors import ConfigurationError
-from langchain_redis_memory.fingerprint import UnkeyableError, fingerprint, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from langchain_redis_memory.cached import Options
+    from langchain_redis_memory.caching.cached import Options
 
 _NAME_IT = "pass name=, with all in it that the results depend on besides the arguments"
 

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from langchain_redis_memory import scripts
 from langchain_redis_memory.chats import DEFAULT_USER
 from langchain_redis_memory.conversation import SessionEntry
 from langchain_redis_memory.errors import ConfigurationError
-from langchain_redis_memory.foreign import LIBRARIES, of_list
-from langchain_redis_memory.part import MemoryPart, check_progress
-from langchain_redis_memory.restoring import (
+from langchain_redis_memory.moving import scripts
+from langchain_redis_memory.moving.foreign import LIBRARIES, of_list
+from langchain_redis_memory.moving.restoring import (
     OnConflict,
     Progress,
     Restorable,
@@ -22,6 +21,7 @@ from langchain_redis_memory.restoring import (
     check_on_conflict,
     restore_session,
 )
+from langchain_redis_memory.part import MemoryPart, check_progress
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import Seen, afollow, each_page, follow

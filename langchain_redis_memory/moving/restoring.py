@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from langchain_redis_memory import scripts
 from langchain_redis_memory.errors import ConfigurationError, ImportConflictError
+from langchain_redis_memory.moving import scripts
 from langchain_redis_memory.storage.codec import are_alike
 from langchain_redis_memory.storage.exact import are_equal
 from langchain_redis_memory.storage.operation import Operation

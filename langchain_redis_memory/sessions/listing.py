@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import override
 
-from langchain_redis_memory import scripts
-from langchain_redis_memory.copying import copy_list
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.sessions import scripts
+from langchain_redis_memory.sessions.copying import copy_list
 from langchain_redis_memory.storage.keys import decode_id, encode_id, is_text
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import afollow, follow

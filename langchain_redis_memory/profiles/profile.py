@@ -14,12 +14,28 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
-from langchain_redis_memory.forms import DictForm, Draft, Form, M, ModelForm, P, checked_object
 from langchain_redis_memory.limits import check_ttl, in_milliseconds
 from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.profiles.forms import (
+    DictForm,
+    Draft,
+    Form,
+    M,
+    ModelForm,
+    P,
+    checked_object,
+)
+from langchain_redis_memory.profiles.versioned import (
+    Outcome,
+    delete,
+    exists,
+    look,
+    read,
+    replace,
+    write,
+)
 from langchain_redis_memory.storage.exact import decode_value, encode_value
 from langchain_redis_memory.storage.steps import Call, Pause, afollow, follow
-from langchain_redis_memory.versioned import Outcome, delete, exists, look, read, replace, write
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

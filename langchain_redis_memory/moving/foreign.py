@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, CorruptedDataError, UnstorableError
-from langchain_redis_memory.llama_index_format import from_llama_index
-from langchain_redis_memory.openai_format import from_openai
+from langchain_redis_memory.moving.llama_index_format import from_llama_index
+from langchain_redis_memory.moving.openai_format import from_openai
 from langchain_redis_memory.storage.codec import decode_message, encode_messages
 
 if TYPE_CHECKING:

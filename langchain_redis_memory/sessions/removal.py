@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from langchain_redis_memory.part import MemoryPart
-from langchain_redis_memory.removing import Removing, leave_index
+from langchain_redis_memory.sessions.removing import Removing, leave_index
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.steps import afollow, each_page, follow
 
 if TYPE_CHECKING:
-    from langchain_redis_memory.removing import How, Receipt
+    from langchain_redis_memory.sessions.removing import How, Receipt
     from langchain_redis_memory.storage.keys import Place
     from langchain_redis_memory.storage.steps import Steps
 

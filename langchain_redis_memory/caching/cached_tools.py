@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.tools import FILTERED_ARGS, BaseTool, StructuredTool, Tool
 
-from langchain_redis_memory.cached import cached
+from langchain_redis_memory.caching.cached import cached
+from langchain_redis_memory.caching.fingerprint import state_of
 from langchain_redis_memory.errors import ConfigurationError
-from langchain_redis_memory.fingerprint import state_of
 
 if TYPE_CHECKING:
-    from langchain_redis_memory.cached import Options, Place
+    from langchain_redis_memory.caching.cached import Options, Place
 
 
 def cached_tool(tool: Any, place: Place, options: Options) -> BaseTool:

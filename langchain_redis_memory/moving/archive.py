@@ -6,7 +6,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from langchain_redis_memory.archive_file import (
+from langchain_redis_memory.conversation import SessionEntry
+from langchain_redis_memory.moving.archive_file import (
     SessionRecord,
     first_line,
     in_words,
@@ -15,16 +16,15 @@ from langchain_redis_memory.archive_file import (
     opened,
     read,
 )
-from langchain_redis_memory.conversation import SessionEntry
-from langchain_redis_memory.new_file import NewFile
-from langchain_redis_memory.part import MemoryPart, check_progress
-from langchain_redis_memory.restoring import (
+from langchain_redis_memory.moving.new_file import NewFile
+from langchain_redis_memory.moving.restoring import (
     Restorable,
     Transfer,
     check_on_conflict,
     restore_profile,
     restore_session,
 )
+from langchain_redis_memory.part import MemoryPart, check_progress
 from langchain_redis_memory.storage.codec import load_element
 from langchain_redis_memory.storage.exact import decode_value
 from langchain_redis_memory.storage.keys import encode_id
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
-    from langchain_redis_memory.archive_file import Record
-    from langchain_redis_memory.restoring import OnConflict, Progress
+    from langchain_redis_memory.moving.archive_file import Record
+    from langchain_redis_memory.moving.restoring import OnConflict, Progress
     from langchain_redis_memory.storage.keys import Keys, Place
     from langchain_redis_memory.storage.operation import Command, Page
     from langchain_redis_memory.storage.steps import Steps

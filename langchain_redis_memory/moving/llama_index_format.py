@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.errors import UnstorableError
-from langchain_redis_memory.openai_format import ROLES, check_known, from_openai, tool_call
+from langchain_redis_memory.moving.openai_format import ROLES, check_known, from_openai, tool_call
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

@@ -1,0 +1,1 @@
+"""The execution cache: values, results of functions, answers of models."""

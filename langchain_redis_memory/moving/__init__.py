@@ -1,0 +1,1 @@
+"""Conversations to and from elsewhere: export, import, adoption."""

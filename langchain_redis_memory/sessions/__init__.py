@@ -1,0 +1,1 @@
+"""A user's sessions: list, copy, remove."""
