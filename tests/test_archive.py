@@ -29,8 +29,8 @@ from langchain_redis_memory import (
     StorageUnavailable,
     Transfer,
     UnstorableError,
-    restoring,
 )
+from langchain_redis_memory.moving import restoring
 from langchain_redis_memory.samples import load_conversations
 from langchain_redis_memory.storage.exact import encode_value
 from langchain_redis_memory.values import set_all
