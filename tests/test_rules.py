@@ -27,7 +27,10 @@ LAYERS = [
     {"storage.servers", "storage.urls", "storage.embedded"},
     {"storage.executor", "storage.codec"},
     {"storage.failures"},
-    {"storage.availability", "storage.retry", "storage.operation", "storage.keys"},
+    {
+        *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
+        "storage.turnstile",
+    },
     {"errors"},
 ]
 APART = {"__init__", "_version", "offline_model", "samples", "storage", "storage._keeper"}

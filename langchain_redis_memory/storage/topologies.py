@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from contextlib import suppress
+import weakref
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from langchain_redis_memory.storage.retry import patience
 from langchain_redis_memory.storage.urls import Address, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langchain_redis_memory.storage.embedded import EmbeddedServer
     from langchain_redis_memory.storage.retry import RetryPolicy
@@ -61,11 +62,30 @@ class _InTime:
             raise redis.TimeoutError("no time was left to connect")
         return super().connect()  # type: ignore[misc]  # of redis-py's connection
 
+    def can_read(self, *args: Any, **options: Any) -> Any:
+        with _left_open():
+            return super().can_read(*args, **options)  # type: ignore[misc]  # as above
+
+    def send_packed_command(self, *args: Any, **options: Any) -> Any:
+        with _left_open():
+            return super().send_packed_command(*args, **options)  # type: ignore[misc]  # as above
+
     def read_response(self, *args: Any, **options: Any) -> Any:
         if not patience():
             self.disconnect()  # type: ignore[attr-defined]  # what comes must be read by nobody
             raise redis.TimeoutError("no time was left to wait for a reply")
-        return super().read_response(*args, **options)  # type: ignore[misc]  # as above
+        with _left_open():
+            return super().read_response(*args, **options)  # type: ignore[misc]  # as above
+
+
+@contextmanager
+def _left_open() -> Iterator[None]:
+    # A cluster's client closes the connections of a node that changed its role, before redis-py 8
+    # also those that other threads use, which then find no socket or parser.
+    try:
+        yield
+    except AttributeError as error:
+        raise redis.ConnectionError("another thread closed the connection") from error
 
 
 @cache
@@ -260,6 +280,28 @@ class _AsyncSentinelPool(
     """The same on an event loop."""
 
 
+class _AsyncCluster(redis.asyncio.RedisCluster):
+    """A client that has connections left after it could open none for a while.
+
+    Before version 8, redis-py forgets a connection that it could not open, but goes on counting
+    it: when there are as many as may be, none is opened ever again.
+    """
+
+    async def initialize(self) -> redis.asyncio.RedisCluster:
+        """Find the nodes, if that was not done before; redis-py does so before each request."""
+        manager = self.nodes_manager
+        for node in (*manager.startup_nodes.values(), *manager.nodes_cache.values()):
+            if isinstance(node._connections, list):  # noqa: SLF001 - see above
+                node._connections = _InUse(node._connections)  # noqa: SLF001
+        return await super().initialize()
+
+
+class _InUse(weakref.WeakSet[Any]):
+    """The connections of a node that are free or that somebody uses."""
+
+    append = weakref.WeakSet.add
+
+
 class Cluster(Standalone):
     """A cluster, found by any of its nodes."""
 
@@ -295,7 +337,10 @@ class Cluster(Standalone):
     def async_client(self) -> AsyncClient:
         """See `Server.async_client`."""
         options = {k: v for k, v in self._options.items() if k != "timeout"}
-        return redis.asyncio.RedisCluster(
+        if "driver_info" not in inspect.signature(redis.asyncio.RedisCluster.__init__).parameters:
+            options.pop("driver_info", None)  # redis-py 7.2 has it for other clients only
+            options = {"lib_name": None, "lib_version": None, **options}
+        return _AsyncCluster(
             startup_nodes=[redis.asyncio.cluster.ClusterNode(*node) for node in self._at.nodes],
             retry=_no_async_retry(),
             ssl=self._at.tls,
