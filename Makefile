@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-faults faults lint types notebooks format clean help
+.PHONY: demo test faults lint types notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
@@ -19,12 +19,8 @@ help:
 demo: $(VENV)/.package
 	$(BIN)/langchain-redis-memory demo
 
-# Faults need a machine to themselves, as their waits are measured: make test-faults.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/test_faults.py $(PYTEST_ARGS)
-
-test-faults: $(VENV)/.test
-	$(BIN)/python -m pytest tests/test_faults.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 faults: $(VENV)/.test
 	$(BIN)/python -m faults

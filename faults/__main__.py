@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from faults.scenario import FULL, SMALL
 from faults.scenarios import SCENARIOS
 from faults.stages import TOPOLOGIES, Stages
+from faults.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from faults.scenario import Scenario
-    from faults.verdict import Outcome
 
 _COLUMNS = ("tried", "acked", "found", "lost", "doubled", "half", "disord.", "wrong", "cancelled")
 _LINE = "{:<58} {:<10} {:<5} " + " ".join(f"{{:>{max(6, len(c))}}}" for c in _COLUMNS) + "  {}"
@@ -39,7 +39,10 @@ def main() -> int:
     ):
         for scenario, topology, flavour in _asked_for(options):
             scale = SMALL if options.small else FULL
-            rows.append(scenario.run(stages[topology], flavour, scale))
+            try:
+                rows.append(scenario.run(stages[topology], flavour, scale))
+            except AssertionError as error:  # the table goes on
+                rows.append(Outcome(broken=[str(error)]))
             _show(scenario.name, topology, flavour, rows[-1])
     return _sum_up(rows, time.monotonic() - began)
 

@@ -16,12 +16,12 @@ import redis
 
 from faults.load import AGENT, Attempt, Load, config_of
 from faults.scenario import Scale, Scenario, during_load
-from faults.stages import CALM, SentinelStage, wait_until
+from faults.stages import SentinelStage, wait_until
 from faults.verdict import Outcome, judge
 from langchain_redis_memory.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from faults.stages import Node
 
@@ -53,28 +53,29 @@ class Watch:
         while not self._over.is_set():
             now = time.monotonic()
             try:
-                owed = self._primary.client.info("replication")["master_repl_offset"]
-                while self._received() < owed:
+                owed = _offset(self._primary, "master")
+                while _offset(self._replica, "slave") < owed:
                     if self._over.wait(0.001):
                         return
             except (redis.RedisError, KeyError):  # one is dead, or the other no replica any more
                 return
             self.replicated = now
 
-    def _received(self) -> int:
-        return int(self._replica.client.info("replication")["slave_repl_offset"])
+
+def _offset(node: Node, role: str) -> int:
+    return int(node.client.info("replication")[f"{role}_repl_offset"])
 
 
 def _primary_dies(
     end: Callable[[Any, Node, Node], None],
-    pair: Callable[[Any, Load], tuple[Node, Node, set[str]]],
+    pair: Callable[[Any, list[str]], tuple[Node, Node, set[str]]],
 ) -> Callable[[Any, str, Scale], Outcome]:
     """Make the run of a scenario in which a primary goes without a farewell."""
 
     def run(stage: Any, flavour: str, scale: Scale) -> Outcome:
         with Load(stage.memory(retry=_POLICY), flavour) as turns:
             turns.go_on(max(0.3, scale.seconds / 2))
-            primary, replica, sessions = pair(stage, turns)
+            primary, replica, sessions = pair(stage, turns.sessions)
             watch = Watch(primary, replica)
             wait_until(lambda: watch.ended or watch.replicated, "the replica has it all")
             assert watch.replicated, "the primary was none, or the replica"
@@ -82,6 +83,7 @@ def _primary_dies(
             died = time.monotonic()
             watch.end()
             wait_until(lambda: _is_primary(replica), "the replica took over")
+            stage.calm()
             turns.go_on(max(0.3, scale.seconds / 2))
             _bring_back(stage, primary, replica)
         stage.heal()
@@ -101,15 +103,15 @@ def _primary_dies(
     return run
 
 
-def _sentinel_pair(stage: Any, turns: Load) -> tuple[Node, Node, set[str]]:
+def _sentinel_pair(stage: Any, sessions: Iterable[str] = ()) -> tuple[Node, Node, set[str]]:
     primary = stage.servers.primary()
     (replica,) = (node for node in stage.nodes if node is not primary)
-    return primary, replica, set(turns.sessions)
+    return primary, replica, set(sessions)
 
 
-def _cluster_pair(stage: Any, turns: Load) -> tuple[Node, Node, set[str]]:
-    owners = {name: stage.servers.primary_of(key_of(stage, name)) for name in turns.sessions}
-    primary = owners[turns.sessions[0]]
+def _cluster_pair(stage: Any, sessions: list[str]) -> tuple[Node, Node, set[str]]:
+    owners = {name: stage.servers.primary_of(key_of(stage, name)) for name in sessions}
+    primary = owners[sessions[0]]
     replica = _replica_of(stage, primary)
     return primary, replica, {name for name, owner in owners.items() if owner is primary}
 
@@ -134,16 +136,24 @@ def _is_primary(node: Node) -> bool:
 
 
 def _kill(stage: Any, primary: Node, replica: Node) -> None:
-    del replica
-    stage.patience(500)
+    stage.alert(replica)
     primary.kill()
 
 
 def _take_over(stage: Any, primary: Node, replica: Node) -> None:
     # Without its replica the old primary takes no writes, so it can acknowledge none in vain.
     primary.client.config_set("min-replicas-to-write", 1)
-    stage.servers.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", "mymaster")
+    _ask_for_failover(stage)
     wait_until(lambda: _is_primary(replica), "the replica took over")
+
+
+def _ask_for_failover(stage: Any, *how: str) -> None:
+    sentinel = stage.servers.sentinels[0].client
+    # It refuses while it has not done with the failover before.
+    wait_until(
+        lambda: sentinel.execute_command("SENTINEL", "FAILOVER", "mymaster", *how),
+        "a sentinel begins a failover",
+    )
 
 
 def _bring_back(stage: Any, primary: Node, replica: Node) -> None:
@@ -152,17 +162,28 @@ def _bring_back(stage: Any, primary: Node, replica: Node) -> None:
     if isinstance(stage, SentinelStage):  # which would get to it in ten seconds
         primary.client.replicaof("127.0.0.1", replica.port)
     primary.client.config_set("min-replicas-to-write", 0)
-    stage.patience(CALM)
 
 
 def _coordinated(stage: Any, scale: Scale) -> None:
+    version = stage.nodes[0].client.info("server").get("valkey_version", "0")
     for _ in range(1 + round(scale.seconds)):
-        old = stage.servers.primary()
-        stage.servers.sentinels[0].client.execute_command(
-            "SENTINEL", "FAILOVER", "mymaster", "COORDINATED"
-        )
-        wait_until(lambda old=old: stage.servers.primary() is not old, "another took over")
+        old, replica, _ = _sentinel_pair(stage)
+        if int(version.partition(".")[0]) >= 9:
+            _ask_for_failover(stage, "COORDINATED")
+            wait_until(lambda old=old: stage.servers.primary() is not old, "another took over")
+        else:
+            _coordinate(stage, old, replica)
         stage.heal()
+
+
+def _coordinate(stage: Any, primary: Node, replica: Node) -> None:
+    """Do by hand what older servers have no command for."""
+    primary.client.client_pause(60_000, all=False)
+    wait_until(lambda: _offset(replica, "slave") == _offset(primary, "master"), "it has it all")
+    _ask_for_failover(stage)
+    wait_until(lambda: _is_primary(replica), "the replica took over")
+    primary.client.replicaof("127.0.0.1", replica.port)
+    primary.client.client_unpause()
 
 
 def _cluster_failover(stage: Any, scale: Scale) -> None:
@@ -181,28 +202,28 @@ def _slot_moved(stage: Any, flavour: str, scale: Scale) -> Outcome:
         key = key_of(stage, turns.sessions[0])
         source = stage.servers.primary_of(key)
         target = next(n for n in stage.nodes if n is not source and _is_primary(n))
-        for _ in range(1 + round(scale.seconds)):
-            _move(key, source, target, scale.seconds / 4)
-            _move(key, target, source, scale.seconds / 4)
+        for _ in range(1 + round(4 * scale.seconds)):
+            _move(stage, key, source, target)
+            _move(stage, key, target, source)
         turns.go_on(0.2)
     stage.heal()
     return judge(stage, turns.record, flavour, expected=())
 
 
-def _move(key: str, source: Node, target: Node, seconds: float) -> None:
+def _move(stage: Any, key: str, source: Node, target: Node) -> None:
     slot = source.client.execute_command("CLUSTER", "KEYSLOT", key)
     names = [node.client.execute_command("CLUSTER", "MYID") for node in (source, target)]
     target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
     source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
-    time.sleep(seconds)
+    asked, moved = stage.refusals("ASK"), stage.refusals("MOVED")
     while keys := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
         source.client.execute_command(
             "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys
         )
-    time.sleep(seconds)  # now the source says ASK
+    wait_until(lambda: stage.refusals("ASK") > asked + 5, "the source said ASK")
     for node in (target, source):
         node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[1])
-    time.sleep(seconds)  # and now MOVED
+    wait_until(lambda: stage.refusals("MOVED") > moved, "the source said MOVED")
 
 
 SCENARIOS = [

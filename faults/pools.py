@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from faults.load import Attempt, Load, Record, aturn, remembering, turn
 from faults.scenario import Scale, Scenario
+from faults.stages import wait_until
 from faults.verdict import Outcome, judge
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ def _crowd(connections: int, **options: Any) -> Callable[[Any, str, Scale], Outc
 
     def run(stage: Any, flavour: str, scale: Scale) -> Outcome:
         memory = stage.memory(client_name=_NAME, **options)
-        load = Load(memory, flavour, callers=_CALLERS, turns=1 + round(2 * scale.seconds))
+        load = Load(memory, flavour, callers=_CALLERS)
         with _peak(stage) as seen, load:
-            pass
+            load.go_on(2 * scale.seconds)
+            wait_until(lambda: any(seen), "the crowd was counted")
         outcome = judge(stage, load.record, flavour, expected=())
         outcome.notes.append(f"at most {max(seen)} connections to a node")
-        outcome.expect(f"{max(seen)} connections", holds=0 < max(seen) <= connections)
-        _expect_none_left(stage, outcome)
+        outcome.expect(f"{max(seen)} connections", holds=max(seen) <= connections)
+        wait_until(lambda: not any(_connections(stage)), "no connection is left open")
         return outcome
 
     return run
@@ -62,16 +64,9 @@ def _connections(stage: Any) -> list[int]:
     ]
 
 
-def _expect_none_left(stage: Any, outcome: Outcome) -> None:
-    until = time.monotonic() + 2
-    while any(left := _connections(stage)) and time.monotonic() < until:
-        time.sleep(0.01)
-    outcome.expect(f"{sum(left)} connections left open", holds=not any(left))
-
-
 def _new_each_time(stage: Any, flavour: str, scale: Scale) -> Outcome:
     load = Load(stage.memory(), flavour)  # for its name and its record
-    attempts = list(_attempts(load, 0, 20 + round(40 * scale.seconds)))
+    attempts = _attempts(load, 0, 20 + round(40 * scale.seconds))
     if flavour == "async":
         asyncio.run(_anew_each_time(stage, load.record, attempts))
     else:
@@ -81,7 +76,7 @@ def _new_each_time(stage: Any, flavour: str, scale: Scale) -> Outcome:
     return judge(stage, load.record, flavour, expected=())
 
 
-async def _anew_each_time(stage: Any, record: Record, attempts: list[Attempt]) -> None:
+async def _anew_each_time(stage: Any, record: Record, attempts: Iterator[Attempt]) -> None:
     for attempt in attempts:
         async with stage.memory() as memory:
             await aturn(remembering(memory, record), attempt)
@@ -91,8 +86,8 @@ def _attempts(load: Load, caller: int, count: int) -> Iterator[Attempt]:
     session = load.sessions[caller % len(load.sessions)]
     for number in range(count):
         text = f"{session}|{caller}|{number}|"
-        load.record.attempts.append(Attempt(session, text, caller, time.monotonic()))
-        attempt = load.record.attempts[-1]
+        attempt = Attempt(session, text, caller, time.monotonic())
+        load.record.attempts.append(attempt)
         yield attempt
 
 
@@ -119,9 +114,8 @@ def _loops(stage: Any, flavour: str, scale: Scale) -> Outcome:
     for thread in threads:
         thread.join()
     memory.close()
-    outcome = judge(stage, load.record, flavour, expected=())
-    _expect_none_left(stage, outcome)
-    return outcome
+    wait_until(lambda: not any(_connections(stage)), "no connection is left open")
+    return judge(stage, load.record, flavour, expected=())
 
 
 SCENARIOS = [

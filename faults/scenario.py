@@ -20,14 +20,17 @@ class Scale:
     Args:
         seconds: How long a fault lasts that has no length of its own.
         cancellations: How many operations are cancelled, in each topology and flavour.
+        slack: Seconds that the machine may take beyond a deadline.
     """
 
     seconds: float
     cancellations: int
+    slack: float
 
 
-FULL = Scale(seconds=2.0, cancellations=5500)
-SMALL = Scale(seconds=0.3, cancellations=300)
+FULL = Scale(seconds=2.0, cancellations=5500, slack=0.5)
+# Other tests share the machine: only who waits for ever, or for many deadlines, is found out.
+SMALL = Scale(seconds=0.3, cancellations=300, slack=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +39,23 @@ class Scenario:
 
     Args:
         name: What the table calls it.
-        run: Injects it on a stage, in a flavour, and tells what became of it.
+        play: Injects it on a stage, in a flavour, and tells what became of it.
         topologies: Where it makes sense.
         flavours: Sync, async or both.
         brief: Where the small run shows it; None for everywhere.
     """
 
     name: str
-    run: Callable[[Any, str, Scale], Outcome]
+    play: Callable[[Any, str, Scale], Outcome]
     topologies: tuple[str, ...] = TOPOLOGIES
     flavours: tuple[str, ...] = FLAVOURS
     brief: tuple[str, ...] | None = None
+
+    def run(self, stage: Any, flavour: str, scale: Scale) -> Outcome:
+        """Inject it, and tell what became of it and whether deadlines were kept."""
+        outcome = self.play(stage, flavour, scale)
+        outcome.expect(f"{outcome.late:.2f} s beyond a deadline", holds=outcome.late <= scale.slack)
+        return outcome
 
 
 def during_load(

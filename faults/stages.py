@@ -25,8 +25,9 @@ from servers import (
 
 TOPOLOGIES = ("standalone", "TLS", "Sentinel", "Cluster")
 
-CALM = 3000
-"""Milliseconds of silence until sentinels act; a busy machine may be silent for a moment."""
+_CALM = 10_000
+_ALERT = 500
+"""Milliseconds of silence after which a server is taken for dead."""
 
 DURABLE = (
     *("--appendonly", "yes", "--appendfsync", "always"),
@@ -65,8 +66,16 @@ class Stage:
         self.proxies.suffer(None)
         self.proxies.settle()
 
-    def patience(self, milliseconds: int) -> None:
-        """Set how long a silent server is waited for until another takes its place."""
+    def alert(self, replica: Node) -> None:
+        """Let a replica take the place of its primary as soon as that is silent."""
+
+    def calm(self) -> None:
+        """Let none do so any more: on a busy machine a server may be silent for a moment."""
+
+    def refusals(self, code: str) -> int:
+        """Count the errors with this code that the servers gave so far."""
+        said = [node.client.info("errorstats").get(f"errorstat_{code}") for node in self.nodes]
+        return sum(errors["count"] for errors in said if errors)
 
     def stop(self) -> None:
         """End all processes."""
@@ -111,7 +120,8 @@ class ClusterStage(Stage):
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
-        self.servers = ClusterServers(directory, *DURABLE)
+        calm = ("--cluster-node-timeout", str(_CALM), "--cluster-replica-no-failover", "yes")
+        self.servers = ClusterServers(directory, *DURABLE, *calm)
         self.nodes = self.servers.nodes
         self.url = self.servers.url
         ports = {node.port: self.proxies.to(node.port) for node in self.nodes}
@@ -124,7 +134,21 @@ class ClusterStage(Stage):
     def heal(self) -> None:
         """See `Stage.heal`."""
         super().heal()
+        self.servers.bear_silence(_ALERT)  # so that they talk more often
         self.servers.wait_until_well()
+        self.calm()
+
+    def alert(self, replica: Node) -> None:
+        """See `Stage.alert`."""
+        self.servers.bear_silence(_ALERT)
+        replica.client.config_set("cluster-replica-no-failover", "no")
+
+    def calm(self) -> None:
+        """See `Stage.calm`."""
+        self.servers.bear_silence(_CALM)
+        for node in self.nodes:
+            if node.process.poll() is None:
+                node.client.config_set("cluster-replica-no-failover", "yes")
 
 
 class SentinelStage(Stage):
@@ -140,7 +164,7 @@ class SentinelStage(Stage):
             f"127.0.0.1:{self.proxies.to(node.port, ports)}" for node in self.servers.sentinels
         )
         self.proxied_url = f"redis+sentinel://{hosts}/mymaster/0"
-        self.patience(CALM)
+        self.calm()
 
     def heal(self) -> None:
         """See `Stage.heal`."""
@@ -158,8 +182,16 @@ class SentinelStage(Stage):
             and self.servers._sees_all(self.servers.sentinels[0])
         )
 
-    def patience(self, milliseconds: int) -> None:
-        """Set how long the sentinels wait for a silent server until they take it for dead."""
+    def alert(self, replica: Node) -> None:
+        """See `Stage.alert`."""
+        del replica  # there is one only
+        self._bear_silence(_ALERT)
+
+    def calm(self) -> None:
+        """See `Stage.calm`."""
+        self._bear_silence(_CALM)
+
+    def _bear_silence(self, milliseconds: int) -> None:
         for node in self.servers.sentinels:
             node.client.execute_command(
                 "SENTINEL", "SET", "mymaster", "down-after-milliseconds", milliseconds

@@ -21,6 +21,7 @@ from places import (  # noqa: F401 - fixtures
 )
 from servers import BINARY, REDIS_SERVER, ClusterServers, SentinelServers, Server, free_port
 
+from faults.stages import Stages
 from langchain_redis_memory import RedisMemory
 
 SHARED_DATA = Path(__file__).parent / "../../shared" / "data" / "airline_conversations.jsonl"
@@ -136,3 +137,10 @@ def tls_server(start_server, tmp_path):
         binary=REDIS_SERVER,
     )
     return f"rediss://localhost:{port}/0", str(tmp_path / "ca.pem")
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """Servers of each topology that faults befall, with proxies on the way to them."""
+    with Stages(tmp_path_factory.mktemp("faults")) as stages:
+        yield stages

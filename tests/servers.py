@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -97,7 +100,11 @@ class Node:
     def start(self) -> None:
         """Start the process and wait until it answers."""
         self.process = subprocess.Popen(self._command)
-        wait_until(lambda: self.client.execute_command("PING"), "the server answers")
+        wait_until(self._answers, "the server answers")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, "the server did not start"
+        return bool(self.client.execute_command("PING"))
 
     def kill(self) -> None:
         """End the process at once, as a crash does."""
@@ -114,28 +121,33 @@ class ClusterServers:
     """Three primaries with a replica each."""
 
     _SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))
+    _OPTIONS = (
+        *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--save", ""),
+        *("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"),
+    )
 
     def __init__(self, directory: Path, *options: str) -> None:
-        self.nodes = [
-            Node(
-                directory / str(number),
-                *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--save", ""),
-                *("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0", *options),
-            )
-            for number in range(6)
-        ]
-        self._join()
+        self.nodes: list[Node] = []
+        with contextlib.ExitStack() as in_vain:
+            in_vain.callback(self.stop)
+            for number in range(6):
+                self.nodes.append(Node(directory / str(number), *self._OPTIONS, *options))
+            self._join()
+            in_vain.pop_all()
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         self.url = f"redis+cluster://{hosts}"
 
     def _join(self) -> None:
         primaries, replicas = self.nodes[:3], self.nodes[3:]
-        for node in self.nodes[1:]:
-            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", primaries[0].port)
+        silence = primaries[0].client.config_get("cluster-node-timeout")["cluster-node-timeout"]
+        # On a busy machine a meeting may take longer than that, and it is not repeated.
+        self.bear_silence(60_000)
+        for node, other in itertools.combinations(self.nodes, 2):
+            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
         for node, slots in zip(primaries, self._SLOTS, strict=True):
             node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
         for node in self.nodes:
-            wait_until(lambda node=node: len(self.view(node)) == 6, "the nodes know each other")
+            wait_until(lambda node=node: self._knows_all(node), "the nodes know each other")
         for replica, primary in zip(replicas, primaries, strict=True):
             name = primary.client.execute_command("CLUSTER", "MYID")
             wait_until(
@@ -144,21 +156,40 @@ class ClusterServers:
                 ),
                 "the replica knows its primary",
             )
+        self.bear_silence(silence)
         self.wait_until_well()
+
+    def bear_silence(self, milliseconds: int | str) -> None:
+        """Set how long a node that says nothing is not yet taken for dead."""
+        for node in self.nodes:
+            if node.process.poll() is None:
+                node.client.config_set("cluster-node-timeout", milliseconds)
+
+    def _knows_all(self, node: Node) -> bool:
+        known = self.view(node).values()
+        return len(known) == 6 and not any("handshake" in facts["flags"] for facts in known)
 
     def view(self, node: Node) -> dict[str, dict[str, object]]:
         """Tell the nodes that a node knows, by address."""
         return dict(node.client.cluster("NODES"))
 
     def wait_until_well(self) -> None:
-        """Wait until each node that runs says that all is served, and replicas are linked."""
-        for node in self.nodes:
-            if node.process.poll() is None:
-                wait_until(
-                    lambda node=node: node.client.cluster("INFO")["cluster_state"] == "ok",
-                    "the cluster is well",
-                )
-                wait_until(lambda node=node: self._is_linked(node), "the replica is linked")
+        """Wait until the nodes that run say that all is served, and by whom."""
+        running = [node for node in self.nodes if node.process.poll() is None]
+        for node in running:
+            wait_until(
+                lambda node=node: node.client.cluster("INFO")["cluster_state"] == "ok",
+                "the cluster is well",
+            )
+            wait_until(lambda node=node: self._is_linked(node), "the replica is linked")
+        wait_until(lambda: self._agree(running), "the nodes agree")
+
+    def _agree(self, nodes: list[Node]) -> bool:
+        views = [
+            {facts["node_id"]: (facts["master_id"], facts["slots"]) for facts in view.values()}
+            for view in map(self.view, nodes)
+        ]
+        return views.count(views[0]) == len(views)
 
     def _is_linked(self, node: Node) -> bool:
         info = node.client.info("replication")
@@ -171,7 +202,8 @@ class ClusterServers:
             if node.process.poll() is None:
                 for address, facts in self.view(node).items():
                     owns = any(int(low) <= slot <= int(high) for low, high in facts["slots"])
-                    if owns and "master" in facts["flags"] and "fail" not in facts["flags"]:
+                    flags = set(facts["flags"].split(","))
+                    if owns and "master" in flags and not flags & {"fail", "fail?"}:
                         port = int(address.rpartition(":")[2])
                         return next(node for node in self.nodes if node.port == port)
         raise AssertionError("no node owns the key")
@@ -193,25 +225,33 @@ class SentinelServers:
 
     def __init__(self, directory: Path, *options: str) -> None:
         common = ("--save", "", "--repl-diskless-sync-delay", "0", *options)
+        self.servers: list[Node] = []
+        self.sentinels: list[Node] = []
+        with contextlib.ExitStack() as in_vain:
+            in_vain.callback(self.stop)
+            self._start(directory, common)
+            in_vain.pop_all()
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
+        self.url = f"redis+sentinel://{hosts}/mymaster/0"
+
+    def _start(self, directory: Path, common: tuple[str, ...]) -> None:
         primary = Node(directory / "primary", *common)
+        self.servers.append(primary)
         replica = Node(
             directory / "replica", *common, "--replicaof", "127.0.0.1", str(primary.port)
         )
-        self.servers = [primary, replica]
+        self.servers.append(replica)
         self.wait_until_linked(replica)
         config = (
             f"sentinel monitor mymaster 127.0.0.1 {primary.port} 2\n"
             "sentinel down-after-milliseconds mymaster 500\n"
             "sentinel failover-timeout mymaster 2000\n"
         )
-        self.sentinels = [
-            Node(directory / f"sentinel{number}", "--sentinel", config=config)
-            for number in range(3)
-        ]
+        for number in range(3):
+            sentinel = Node(directory / f"sentinel{number}", "--sentinel", config=config)
+            self.sentinels.append(sentinel)
         for node in self.sentinels:
             wait_until(lambda node=node: self._sees_all(node), "the sentinels know each other")
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
-        self.url = f"redis+sentinel://{hosts}/mymaster/0"
 
     def _sees_all(self, sentinel: Node) -> bool:
         facts = sentinel.client.sentinel_master("mymaster")
@@ -236,10 +276,14 @@ class SentinelServers:
 
 
 def free_port() -> int:
-    """Find a TCP port that nobody uses, and neither its neighbour on a cluster's bus."""
+    """Find a TCP port that nobody uses, and neither its neighbour on a cluster's bus.
+
+    None that outgoing connections are given: one of them could have it while a server that was
+    killed, or that is about to start, does not.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
+        port = random.randrange(10_000, 20_000)
+        with contextlib.suppress(OSError), socket.socket() as own, socket.socket() as bus:
+            own.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
             return port

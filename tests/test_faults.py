@@ -6,34 +6,18 @@
 from __future__ import annotations
 
 import pytest
+from fault_runs import small_runs
 from langchain_core.messages import AIMessage, HumanMessage
 
 from faults.load import Load
 from faults.scenario import SMALL
 from faults.scenarios import SCENARIOS
-from faults.stages import Stages
 from faults.verdict import judge
 from langchain_redis_memory import scripts
 from langchain_redis_memory.storage.operation import Script
 
 
-@pytest.fixture(scope="module")
-def stages(tmp_path_factory):
-    """Servers of each topology, with proxies on the way to them."""
-    with Stages(tmp_path_factory.mktemp("faults")) as stages:
-        yield stages
-
-
-def runs():
-    for scenario in SCENARIOS:
-        for topology in scenario.topologies if scenario.brief is None else scenario.brief:
-            marks = [pytest.mark.redis_server] if topology == "TLS" else []
-            for flavour in scenario.flavours:
-                name = f"{scenario.name} - {topology} - {flavour}"
-                yield pytest.param(scenario, topology, flavour, id=name, marks=marks)
-
-
-@pytest.mark.parametrize(("scenario", "topology", "flavour"), list(runs()))
+@small_runs("standalone", "TLS")
 def test_fault(stages, scenario, topology, flavour):
     """No promise is broken: see `judge` for those that hold in every scenario."""
     outcome = scenario.run(stages[topology], flavour, SMALL)

@@ -50,11 +50,14 @@ LAYERS = [
     {"storage.steps"},
     {"storage.connection"},
     {"storage.topologies"},
-    {"storage.servers", "storage.urls", "storage.embedded"},
+    {"storage.servers", "storage.urls", "storage.embedded", "storage.pools"},
     {"storage.executor", "storage.codec"},
     {"storage.requests"},
     {"storage.failures", "storage.exact"},
-    {"storage.availability", "storage.retry", "storage.operation", "storage.keys"},
+    {
+        *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
+        "storage.turnstile",
+    },
     {"errors"},
 ]
 APART = {
@@ -122,6 +125,7 @@ def test_imports_point_down_only(name):
             {
                 *("storage.executor", "storage.failures", "storage.requests"),
                 "storage.servers",
+                "storage.pools",
                 *("storage.topologies", "storage.urls"),
             },
         ),

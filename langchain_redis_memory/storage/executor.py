@@ -26,6 +26,7 @@ from langchain_redis_memory.storage.requests import (
     unknown_scripts,
 )
 from langchain_redis_memory.storage.retry import patience
+from langchain_redis_memory.storage.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -62,7 +63,7 @@ class Executor:
         self._asks_for_slots = False
         # A cluster's pipeline waits for one pool while it holds a connection of another, so two
         # of them could wait for each other: no more may be under way than each pool serves.
-        self._turnstile = threading.Semaphore(server.limit) if server.limit else None
+        self._turnstile = Turnstile(server.limit) if server.limit else None
 
     @property
     def client(self) -> Client:
@@ -161,6 +162,7 @@ class AsyncExecutor:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._asks_for_slots = False
+        self._asking: asyncio.Task[None] | None = None
         # Clients that were passed in have pools of their own to limit them.
         self._turnstile = asyncio.Semaphore(server.limit or sys.maxsize)
 
@@ -200,9 +202,12 @@ class AsyncExecutor:
         return operation.read(checked(replies, operation, self._server.address))
 
     async def _ask_for_slots(self) -> None:
-        cluster = cast("redis.asyncio.RedisCluster", self.client)
-        # As with requests, the caller may leave.
-        await self._shielded(cluster.nodes_manager.initialize())
+        # Once for all callers, or each would open a connection; any of them may leave, as with
+        # requests.
+        if self._asking is None or self._asking.done():
+            cluster = cast("redis.asyncio.RedisCluster", self.client)
+            self._asking = self._begin(cluster.nodes_manager.initialize())
+        await asyncio.shield(self._asking)
         self._asks_for_slots = False
 
     async def nodes(self) -> Layout:
@@ -220,13 +225,13 @@ class AsyncExecutor:
             return await self._send_through(commands, node)
         # A cluster's client loses the connections of a task that is cancelled (redis-py 6), so
         # the caller may leave, and the request is seen through to its reply.
-        return await self._shielded(self._send_through(commands, node))
+        return await asyncio.shield(self._begin(self._send_through(commands, node)))
 
-    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._settle)
-        return await asyncio.shield(task)
+        return task
 
     def _settle(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
@@ -273,7 +278,7 @@ def _reply(connection: Any) -> Any:
 
 
 @contextmanager
-def _held(lock: threading.Lock | threading.Semaphore | None) -> Iterator[None]:
+def _held(lock: threading.Lock | Turnstile | None) -> Iterator[None]:
     """Hold a lock, if there is one, and give up when the thread's operation must."""
     if lock is None:
         yield

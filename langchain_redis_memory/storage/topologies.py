@@ -7,9 +7,8 @@ them. Callers wait for a connection of the pool in place of failing.
 from __future__ import annotations
 
 import inspect
-import math
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -24,7 +23,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from langchain_redis_memory.errors import ConfigurationError
-from langchain_redis_memory.storage.retry import patience
+from langchain_redis_memory.storage.pools import (
+    AsyncCluster,
+    AsyncSentinelPool,
+    InTurn,
+    Pool,
+    SentinelPool,
+    in_time,
+)
 from langchain_redis_memory.storage.urls import Address, parse
 
 if TYPE_CHECKING:
@@ -51,51 +57,6 @@ def server_at(url: str, policy: RetryPolicy, options: dict[str, Any]) -> Server:
     address = parse(url)
     kinds = {"standalone": Standalone, "sentinel": Sentinel, "cluster": Cluster}
     return kinds[address.topology](address, policy, options)
-
-
-class _InTime:
-    """A connection of threads that waits for nothing its operation has no time left for."""
-
-    def connect(self) -> Any:
-        if not patience():
-            raise redis.TimeoutError("no time was left to connect")
-        return super().connect()  # type: ignore[misc]  # of redis-py's connection
-
-    def read_response(self, *args: Any, **options: Any) -> Any:
-        if not patience():
-            self.disconnect()  # type: ignore[attr-defined]  # what comes must be read by nobody
-            raise redis.TimeoutError("no time was left to wait for a reply")
-        return super().read_response(*args, **options)  # type: ignore[misc]  # as above
-
-
-@cache
-def _in_time(kind: type) -> type:
-    return type(kind.__name__, (_InTime, kind), {})
-
-
-class _Pool(redis.BlockingConnectionPool):
-    """A pool whose callers wait for a connection as long as their operation may."""
-
-    def __init__(self, *, connection_class: Any = redis.Connection, **options: Any) -> None:
-        super().__init__(connection_class=_in_time(connection_class), **options)  # type: ignore[no-untyped-call]  # redis-py's
-
-    @property
-    def timeout(self) -> float:
-        """Seconds to wait for a connection."""
-        return min(self._longest, patience())
-
-    @timeout.setter
-    def timeout(self, seconds: float | None) -> None:
-        self._longest = math.inf if seconds is None else seconds
-
-    def disconnect(self, inuse_connections: bool = True) -> None:
-        """Close all connections, or only idle ones; redis-py 6.0 knows no difference here."""
-        if inuse_connections:
-            super().disconnect()
-        else:
-            for connection in list(self.pool.queue):
-                if connection is not None:
-                    connection.disconnect()
 
 
 class Standalone:
@@ -135,7 +96,7 @@ class Standalone:
         """See `Server.release`."""
 
     def _pool(self) -> redis.BlockingConnectionPool:
-        return _Pool(
+        return Pool(
             connection_class=self._connection_class(redis),
             **self._settling(_set_up_and_settle),
             **self._reached(),
@@ -205,11 +166,11 @@ class Sentinel(Standalone):
             self._at.nodes,
             sentinel_kwargs={**settling, **self._for_sentinels(), "retry": _no_retry()},
         )
-        manager.sentinels = _InTurn(manager.sentinels)
+        manager.sentinels = InTurn(manager.sentinels)
         for sentinel in manager.sentinels:
             pool = sentinel.connection_pool
-            pool.connection_class = _in_time(pool.connection_class)
-        return _SentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
+            pool.connection_class = in_time(pool.connection_class)
+        return SentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
             self._at.service, manager, **settling, **self._for_primary(), retry=_no_retry()
         )
 
@@ -217,8 +178,8 @@ class Sentinel(Standalone):
         manager = redis.asyncio.sentinel.Sentinel(
             self._at.nodes, sentinel_kwargs={**self._for_sentinels(), "retry": _no_async_retry()}
         )
-        manager.sentinels = _InTurn(manager.sentinels)
-        return _AsyncSentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
+        manager.sentinels = InTurn(manager.sentinels)
+        return AsyncSentinelPool(  # type: ignore[no-untyped-call]  # its base is redis-py's
             self._at.service, manager, **self._for_primary(), retry=_no_async_retry()
         )
 
@@ -234,30 +195,6 @@ class Sentinel(Standalone):
             if f"sentinel_{name}" in self._options:
                 options[name] = self._options[f"sentinel_{name}"]
         return {**options, "ssl": self._at.tls, **self._options.get("sentinel_kwargs", {})}
-
-
-class _InTurn(list[Any]):
-    """The sentinels in the order in which they are asked.
-
-    redis-py moves the one that answered to the front by exchanging two items. When two callers do
-    so at once, one sentinel is there twice then and another one lost, until none is left but those
-    that are dead; and what was lost is never closed.
-    """
-
-    def __setitem__(self, position: Any, sentinel: Any) -> None:
-        if position == 0:
-            others = [other for other in self if other is not sentinel]
-            super().__setitem__(slice(None), [sentinel, *others])
-
-
-class _SentinelPool(redis.sentinel.SentinelConnectionPool, _Pool):
-    """Asks the sentinels for the primary, and makes callers wait for a connection."""
-
-
-class _AsyncSentinelPool(
-    redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool
-):
-    """The same on an event loop."""
 
 
 class Cluster(Standalone):
@@ -278,7 +215,7 @@ class Cluster(Standalone):
         # By itself it drops options without a word, health_check_interval among them, and with
         # nodes alone also the class of pool: so the pools get theirs here, and it gets a URL.
         pool = partial(
-            _Pool,
+            Pool,
             connection_class=self._connection_class(redis),
             **self._reached(),
         )
@@ -295,7 +232,10 @@ class Cluster(Standalone):
     def async_client(self) -> AsyncClient:
         """See `Server.async_client`."""
         options = {k: v for k, v in self._options.items() if k != "timeout"}
-        return redis.asyncio.RedisCluster(
+        if "driver_info" not in inspect.signature(redis.asyncio.RedisCluster.__init__).parameters:
+            options.pop("driver_info", None)  # redis-py 7.2 has it for other clients only
+            options = {"lib_name": None, "lib_version": None, **options}
+        return AsyncCluster(
             startup_nodes=[redis.asyncio.cluster.ClusterNode(*node) for node in self._at.nodes],
             retry=_no_async_retry(),
             ssl=self._at.tls,
