@@ -25,3 +25,9 @@ def check_progress(progress: object) -> None:
     """Refuse what cannot be called with progress, which nobody awaits."""
     if progress is not None and (not callable(progress) or inspect.iscoroutinefunction(progress)):
         raise ConfigurationError("progress must be a function, and none that is to be awaited")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False: what "no" or None would mean is a guess."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r:.80}")

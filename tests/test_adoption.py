@@ -749,7 +749,7 @@ def test_what_openai_leaves_out_or_adds_is_kept(memory, message, expected):
     assert read(memory) == [expected]
 
 
-@pytest.mark.parametrize("arguments", ["", "{", "[1]", "null", '"text"', '{"a": 1}}'])
+@pytest.mark.parametrize("arguments", ["{", "[1]", "null", '"text"', '{"a": 1}}'])
 def test_arguments_that_are_no_object_are_kept_as_they_are(memory, arguments):
     """Where LangChain has them; models do write such."""
     call = {**LOOK, "function": {"name": "look", "arguments": arguments}}
@@ -886,3 +886,41 @@ def test_requests_show_no_words():
     operation = _push(session, session.elements, (0, b"SECRET", 0))
     assert isinstance(operation, Operation)
     assert "SECRET" not in repr(operation) + repr(session)
+
+
+@pytest.mark.parametrize("ttl", [None, 100, 10**7])
+async def test_a_conversation_lives_as_long_as_it_would_have(memory, do, server, ttl):
+    """One that was to stay for ever is not gone a week later."""
+    put(server.client, "message_store:s1", by_community(TALK))
+    if ttl is not None:
+        server.client.expire("message_store:s1", ttl)
+    await do(memory, "adopt", "langchain-community", agent="support")
+    left = server.client.ttl("agent:memory:support:default:s1")
+    assert left == -1 if ttl is None else ttl - 5 < left <= ttl
+
+
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}, {"on_conflict": "replace"}])
+async def test_two_conversations_do_not_become_one(memory, do, server, options):
+    """The second would replace the first, or go where the first begins it; both stay."""
+    for name in ("u/1", "u/2"):
+        put(server.client, f"message_store:{name}", by_community(TALK))
+    with pytest.raises(ConfigurationError, match="same session as another"):
+        await do(
+            memory,
+            "adopt",
+            "langchain-community",
+            agent="support",
+            ids=lambda rest: (rest[0], "main"),
+            remove=True,
+            **options,
+        )
+    assert server.client.exists("message_store:u/1") + server.client.exists("message_store:u/2")
+
+
+def test_a_call_without_arguments_is_a_call(memory):
+    """Some providers write an empty text for them."""
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}
+    messages = [{"role": "assistant", "content": "", "tool_calls": [call]}]
+    memory.adopt(messages, agent="support", user="alice", session="s1")
+    (found,) = memory.history("support", "alice", "s1").messages
+    assert found.tool_calls == [{"type": "tool_call", "id": "c1", "name": "look", "args": {}}]

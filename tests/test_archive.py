@@ -801,7 +801,7 @@ async def test_profiles_that_cannot_be_are_refused(exported, refused, change, to
 async def test_profiles_that_no_profile_is_are_refused(exported, refused, line):
     """One that is missing, or holds a number that JSON does not."""
     rewrite(exported, lambda found: {"type": "profile", **line} if "profile" in found else found)
-    assert "line 4: profile is missing, or" in await refused()
+    assert "line 4: profile is no JSON object" in await refused()
 
 
 async def test_a_damaged_archive_is_refused(exported, refused):

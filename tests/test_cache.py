@@ -210,7 +210,7 @@ async def test_a_value_lives_as_long_as_was_said(place, do, of_cache, given, exp
         pytest.param(object(), "value", id="object"),
         ("\ud83d\ude42", "value"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 async def test_what_json_cannot_hold_is_refused(memory_here, server, do, value, place):
     """With its place; what was there stays."""

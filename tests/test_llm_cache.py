@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.caches import BaseCache
 from langchain_core.globals import get_llm_cache, set_llm_cache
-from langchain_core.language_models import FakeListLLM
+from langchain_core.language_models import FakeListChatModel, FakeListLLM
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import (
@@ -272,7 +272,8 @@ async def test_a_chat_model_answers_once(cache, do):
     first = await do(model, "invoke", "hi")
     for _ in range(2):
         again = await do(model, "invoke", "hi")
-        assert (again.content, again.tool_calls, again.id) == ("first", first.tool_calls, first.id)
+        # The id names the run that computed it, and is no answer's of another run.
+        assert (again.content, again.tool_calls, again.id) == ("first", first.tool_calls, None)
         assert again.usage_metadata["total_tokens"] == 3
         assert again.usage_metadata["total_cost"] == 0
     assert (await do(model, "invoke", "ho")).content == "second"
@@ -305,3 +306,13 @@ def test_threads_and_loops_share_a_cache(memory):
     assert asyncio.run(cache.alookup("p", "l")) == [Generation(text="a")]
     asyncio.run(cache.aupdate("p", "l", [Generation(text="b")]))
     assert cache.lookup("p", "l") == [Generation(text="b")]
+
+
+async def test_an_answer_from_the_cache_is_remembered(memory, cache, do):
+    """Also where its model tells no usage, and LangChain gives it one that is none."""
+    model = FakeListChatModel(responses=["one", "two"], cache=cache)
+    chat = memory.with_history(model, agent="support")
+    for session in ("s1", "s2"):
+        config = {"configurable": {"session_id": session}}
+        assert (await do(chat, "invoke", "hi", config)).content == "one"
+        assert memory.history("support", "default", session).messages[-1].content == "one"

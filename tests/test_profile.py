@@ -987,3 +987,14 @@ def test_a_thread_that_waits_for_its_turn_stops_nobody(memory):
         others_done.set()
         assert waiting.result(30) == {"n": 21}
     assert len(calls) <= 2
+
+
+async def test_a_function_that_changes_its_copy_and_returns_something_else_is_refused(
+    memory_here, do
+):
+    """As `setdefault` and `pop` in a lambda do: the profile would be what they give."""
+    profile = memory_here.profile("alice")
+    await do(profile, "set", {"keep": 1})
+    with pytest.raises(ConfigurationError, match="return the copy, or None"):
+        await do(profile, "modify", lambda given: given.setdefault("more", {}))
+    assert await do(profile, "get") == {"keep": 1}

@@ -449,3 +449,14 @@ async def test_progress_that_would_have_to_be_awaited_is_refused(memory, do):
     with pytest.raises(ConfigurationError, match="progress"):
         await do(memory, "forget_user", "u", progress=progress)
     assert memory.history("a", "u", "s1").count() == 1
+
+
+@pytest.mark.parametrize("wrong", ["no", None, 0])
+async def test_what_is_no_flag_is_refused(memory, do, wrong):
+    """Whether something is removed is not to be guessed."""
+    memory.history("a", "u", "s1").add_user_message("hello")
+    with pytest.raises(ConfigurationError, match="dry_run must be True or False"):
+        await do(memory, "forget_user", "u", dry_run=wrong)
+    with pytest.raises(ConfigurationError, match="keep_profiles must be True or False"):
+        await do(memory, "clear_user", "a", "u", keep_profiles=wrong)
+    assert memory.history("a", "u", "s1").count() == 1

@@ -193,13 +193,13 @@ CONVERSATION = [
 
 
 @FEW
-@pytest.mark.parametrize("until", [None, 1, 4, 6, "m1", "m4", "m6"])
+@pytest.mark.parametrize("until", [..., 1, 4, 6, "m1", "m4", "m6"])
 async def test_a_copy_goes_its_own_way(place, do, until):
     """It holds the messages up to the one named, and what is said there stays there."""
     async with place.memory() as memory:
         history = memory.history("support", "alice", "s1")
         await do(history, "add_messages", CONVERSATION)
-        number = {"m1": 1, "m4": 4, "m6": 6, None: 6}.get(until, until)
+        number = {"m1": 1, "m4": 4, "m6": 6, ...: 6}.get(until, until)
         for _ in range(2):  # once more does no harm
             copied = await do(memory, "copy_session", "support", "alice", "s1", "s2", until=until)
             assert copied == number
@@ -222,10 +222,11 @@ async def test_a_copy_goes_its_own_way(place, do, until):
         (("s1", "s2"), 0, "until"),
         (("s1", "s2"), -1, "until"),
         (("s1", "s2"), 1.5, "until"),
-        (("s1", "s1"), None, "to itself"),
-        (("s3", "s2"), None, "no such session"),
-        (("s1", ""), None, "must not be empty"),
-        (("s1", "other"), None, "with other messages"),
+        (("s1", "s2"), None, "until is None"),
+        (("s1", "s1"), ..., "to itself"),
+        (("s3", "s2"), ..., "no such session"),
+        (("s1", ""), ..., "must not be empty"),
+        (("s1", "other"), ..., "with other messages"),
         (("s1", "longer"), 4, "with other messages"),
     ],
 )

@@ -261,16 +261,16 @@ async def test_other_arguments_do_not_wait(cache, do):
 async def test_what_lasts_longer_than_the_lease_is_computed_once(cache, server, do):
     """The claim is renewed as long as it lasts, and not longer."""
     held = Held()
-    kept = cache.cached(do.of(signed(weather, held)), lease=0.3)
+    kept = cache.cached(do.of(signed(weather, held)), lease=2)
     calls = [asyncio.ensure_future(do(kept, "Lisbon")) for _ in range(3)]
     await held.until_begun()
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(3)
     assert len(claims(server)) == 1
     held.go_on.set()
     assert await asyncio.gather(*calls) == ["done"] * 3
     assert held.calls == 1
     left = server.client.pttl(server.client.keys()[0])
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(1)
     assert 0 < server.client.pttl(server.client.keys()[0]) <= left
 
 
@@ -279,13 +279,13 @@ async def test_renewing_goes_on_when_redis_was_away_for_a_moment(cache, do, star
     server = start_server("--appendonly", "yes", "--appendfsync", "always")
     async with RedisMemory.from_url(server.url, retry=QUICK) as memory:
         held = Held()
-        kept = memory.cache("support").cached(do.of(signed(weather, held)), lease=3)
+        kept = memory.cache("support").cached(do.of(signed(weather, held)), lease=4.5)
         first = asyncio.ensure_future(do(kept, "Lisbon"))
         await held.until_begun()
         server.kill()
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.8)
         server.start()
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(3.2)
         assert len(claims(server)) == 1
         held.go_on.set()
         assert await first == "done"
@@ -304,7 +304,7 @@ def weather(city):
     redis.Redis(unix_socket_path=sys.argv[1]).set("began", 1)
     time.sleep(600)
 
-memory.cache("support").cached(weather, name="weather", lease=1)("Lisbon")
+memory.cache("support").cached(weather, name="weather", lease=2)("Lisbon")
 """
 
 
@@ -317,9 +317,9 @@ async def test_a_process_that_is_killed_frees_its_claim(cache, server, program, 
     def forecast(city):
         return counted(city)
 
-    kept = cache.cached(do.of(forecast), name="weather", lease=1)
+    kept = cache.cached(do.of(forecast), name="weather", lease=2)
     waiting = [asyncio.ensure_future(do(kept, "Lisbon")) for _ in range(5)]
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(0.3)
     assert (counted.calls, len(claims(server))) == (0, 1)
     dying.send_signal(signal.SIGKILL)
     dying.wait()

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
-from langchain_core.outputs import Generation
+from langchain_core.outputs import ChatGeneration, Generation
 from typing_extensions import override
 
 from langchain_redis_memory.caching.fingerprint import fingerprint
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
+
+_OF_RUN = "lc_run-"
+"""How the id of an answer begins that LangChain gave it (`langchain_core.utils`, LC_ID_PREFIX)."""
 
 _logger = logging.getLogger("langchain_redis_memory")
 
@@ -114,8 +117,17 @@ def _generations(values: list[bytes | None], name: str) -> list[Generation] | No
         return None
     found = decode_result(entry, name)
     if isinstance(found, list) and all(isinstance(item, Generation) for item in found):
+        for generation in found:
+            _forget_run(generation)
         return found
     raise CorruptedDataError(name, None, "it holds no generations")
+
+
+def _forget_run(generation: Generation) -> None:
+    # The id that LangChain gives an answer names the run; a second answer with the same one would
+    # replace the first in the state of a graph.
+    if isinstance(generation, ChatGeneration) and (generation.message.id or "").startswith(_OF_RUN):
+        generation.message.id = None
 
 
 def _log(error: RedisMemoryError) -> None:

@@ -152,11 +152,13 @@ class _Target:
     agent: str
     ttl_ms: int
 
-    def of(self, user: str, session: str, elements: Sequence[bytes]) -> Restorable:
-        """Say what is to be stored for a session."""
+    def of(
+        self, user: str, session: str, elements: Sequence[bytes], ttl_ms: int | None = None
+    ) -> Restorable:
+        """Say what is to be stored for a session; it lives as the memory says unless given."""
         key = self.keys.session(self.agent, user, session)
         entry = SessionEntry(self.keys.sessions(self.agent, user), encode_id(session, "session"))
-        return Restorable(key, entry, elements, self.ttl_ms)
+        return Restorable(key, entry, elements, self.ttl_ms if ttl_ms is None else ttl_ms)
 
 
 class _Stored:
@@ -185,6 +187,7 @@ class _Stored:
         self._ids = ids or (lambda rest: (DEFAULT_USER, rest))
         self._remove = remove and not rules.dry_run
         self._seen = Seen()
+        self._taken = Seen()
         self.done = Transfer()
 
     @property
@@ -207,8 +210,17 @@ class _Stored:
     def _take(self, key: bytes, name: str, user: str, session: str) -> Steps[Transfer]:
         done: Transfer | None = None
         rules = self._rules
-        while found := (yield _read(key, name)):
-            target = self._target.of(user, session, self._library.elements(found, name))
+        while True:
+            found, ttl_ms = yield _read(key, name)
+            if not found:
+                break
+            elements = self._library.elements(found, name)
+            target = self._target.of(user, session, elements, ttl_ms)
+            if done is None and not self._taken.is_new(target.key.encode()):
+                raise ConfigurationError(
+                    f"the key {name!r:.80} would be the same session as another one, "
+                    f"{target.key!r}; give each a session of its own with ids="
+                )
             step = yield from restore_session(target, rules.on_conflict, dry_run=rules.dry_run)
             done = step if done is None else replace(done, messages=done.messages + step.messages)
             if not self._remove or step.skipped:
@@ -227,9 +239,14 @@ class _Stored:
         )
 
 
-def _read(key: bytes, name: str) -> Operation[list[bytes]]:
-    command = ("LRANGE", key, 0, -1)
-    return Operation("reading what is to be adopted", (command,), lambda replies: replies[0], name)
+def _read(key: bytes, name: str) -> Operation[tuple[list[bytes], int]]:
+    """Give the elements, and the milliseconds that they have left to live; 0 for ever."""
+    return Operation(
+        "reading what is to be adopted",
+        (("LRANGE", key, 0, -1), ("PTTL", key)),
+        lambda replies: (replies[0], max(replies[1], 0)),
+        name,
+    )
 
 
 def _prefix(prefix: object, usual: str | None, ids: Ids | None, namespace: str) -> bytes:

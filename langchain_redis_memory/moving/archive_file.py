@@ -214,11 +214,11 @@ def _session(found: dict[str, Any]) -> SessionRecord:
 
 def _profile(found: dict[str, Any]) -> ProfileRecord:
     agent = None if found.get("agent") is None else _id(found, "agent")
-    if "profile" in found:
+    if isinstance(found.get("profile"), dict):
         with suppress(UnstorableError, RecursionError):
             value = encode_value(found["profile"], "profile")
             return ProfileRecord(agent, _id(found, "user"), value, _ttl_ms(found))
-    raise ConfigurationError("profile is missing, or cannot be stored")
+    raise ConfigurationError("profile is no JSON object that can be stored")
 
 
 def _element(message: Any, position: int) -> bytes:

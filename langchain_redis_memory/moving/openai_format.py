@@ -72,7 +72,8 @@ def tool_call(call: object, where: str) -> Any:
         raise UnstorableError(f"{where}.function", "it needs a name, and arguments as JSON text")
     if not isinstance(id_, str | None):
         raise UnstorableError(f"{where}.id", "it must be a string")
-    found = _parsed(arguments) if isinstance(arguments, str) else arguments
+    # Some providers write nothing for a call without arguments.
+    found = _parsed(arguments or "{}") if isinstance(arguments, str) else arguments
     if isinstance(found, dict):
         return {"type": "tool_call", "id": id_, "name": name, "args": found}
     told = {"id": id_, "name": name, "args": arguments, "error": "arguments are no JSON object"}

@@ -216,7 +216,14 @@ class Profile(Generic[P]):
         def change(stored: bytes | None) -> Steps[Draft[P]]:
             given = self._form.read(stored)
             changed = yield Call(function, given)
-            return self._form.write(given if changed is None else changed, stored)
+            if changed is None or changed is given:
+                return self._form.write(given, stored)
+            if given != self._form.read(stored):
+                raise ConfigurationError(
+                    "the function changed its copy of the profile and returned something else; "
+                    "return the copy, or None"
+                )
+            return self._form.write(changed, stored)
 
         return self._changed(change, again=False)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import override
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_redis_memory.storage.steps import Steps
+
+Until = int | str | EllipsisType
+"""The last message to copy: how many, or its id; ``...`` for all."""
 
 _BATCH = 500
 """How many sessions are asked for at once."""
@@ -122,7 +126,13 @@ class Sessions(MemoryPart):
         return len(await self.asessions(agent, user))
 
     def copy_session(
-        self, agent: str, user: str, session: str, copy: str, *, until: int | str | None = None
+        self,
+        agent: str,
+        user: str,
+        session: str,
+        copy: str,
+        *,
+        until: Until = ...,
     ) -> int:
         """Copy a session, or its beginning, to go on from there in another direction.
 
@@ -133,7 +143,8 @@ class Sessions(MemoryPart):
             user: Whose session.
             session: Which one.
             copy: The id of the new session, of the same user and agent.
-            until: The last message to copy, by its id, or how many messages; None for all.
+            until: The last message to copy, by its id, or how many messages; all unless given.
+                A message that a user wrote mostly has no id.
 
         Returns:
             How many messages were copied.
@@ -145,7 +156,13 @@ class Sessions(MemoryPart):
         return follow(self._connection, self._copying(agent, user, session, copy, until))
 
     async def acopy_session(
-        self, agent: str, user: str, session: str, copy: str, *, until: int | str | None = None
+        self,
+        agent: str,
+        user: str,
+        session: str,
+        copy: str,
+        *,
+        until: Until = ...,
     ) -> int:
         """See `copy_session`."""
         return await afollow(self._connection, self._copying(agent, user, session, copy, until))
@@ -160,17 +177,18 @@ class Sessions(MemoryPart):
         wanted = None if limit is None else limit + 1
         return _list(index, index.removesuffix("sessions").encode(), begin, wanted)
 
-    def _copying(
-        self, agent: str, user: str, session: str, copy: str, until: int | str | None
-    ) -> Steps[int]:
+    def _copying(self, agent: str, user: str, session: str, copy: str, until: Until) -> Steps[int]:
         encode_id(copy, "copy")
         source, target = (self._keys.session(agent, user, id_) for id_ in (session, copy))
         if source == target:
             raise ConfigurationError("a session cannot be copied to itself; give another id")
-        if until is not None and not isinstance(until, str):
+        if until is None:
+            raise ConfigurationError("until is None, the id of no message; say how many messages")
+        if not isinstance(until, str | EllipsisType):
             check_count("until", until)
         entry = self._keys.sessions(agent, user), encode_id(copy, "copy")
-        return copy_list(source, target, entry, self._limits.ttl_ms, until)
+        last = None if isinstance(until, EllipsisType) else until
+        return copy_list(source, target, entry, self._limits.ttl_ms, last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.part import MemoryPart, check_flag
 from langchain_redis_memory.sessions.removing import Removing, leave_index
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.steps import afollow, each_page, follow
@@ -164,6 +164,7 @@ class Removal(MemoryPart):
         self, agent: str, user: str | None, keep_profiles: bool, **how: Unpack[How]
     ) -> Steps[Receipt]:
         encode_id(agent, "agent")
+        check_flag("keep_profiles", keep_profiles)
 
         def is_meant(place: Place) -> bool:
             kept = keep_profiles and place.kind == "profile"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from langchain_redis_memory.part import check_progress
+from langchain_redis_memory.part import check_flag, check_progress
 from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import Seen
@@ -92,6 +92,7 @@ class Removing:
         progress: Callable[[Receipt], object] | None = None,
     ) -> None:
         check_progress(progress)
+        check_flag("dry_run", dry_run)
         self.receipt = Receipt(dry_run=dry_run)
         self._keys = keys
         self._is_meant = is_meant

@@ -11,8 +11,10 @@ rest, and its elements, which have no token, are read here.
 A message is read by its class, whose validators do more than validate: with an empty
 ``tool_calls`` they parse the provider's own form of the calls once more, and they drop a call's
 ``extras``. So each message is read on a trial before it is stored. Fields that came back changed
-are named in a last key, ``assigned``, and assigned as they stand after the class has been asked;
-a message that its class refuses is refused here, since it would make its conversation unreadable.
+are named in a key ``assigned``, and assigned as they stand after the class has been asked. Fields
+that the class refuses, such as a usage of ``total_cost`` alone, which LangChain's caches assign,
+stand in a key ``apart``, where they make no other reader fail. A message that its class refuses as
+a whole is refused here, since it would make its conversation unreadable.
 
 orjson is fast but inexact at the edges: it writes NaN as null, refuses integers over 64 bits and
 lone surrogates, and reads large integers as floats. What it holds exactly is written by it,
@@ -83,6 +85,8 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
         message = messages_from_dict([stored])[0]
         for name in stored.get("assigned", ()):
             _assign(message, name, stored["data"][name])
+        for name, value in stored.get("apart", {}).items():
+            _assign(message, name, value)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = type(error).__name__
     else:
@@ -167,33 +171,50 @@ def _encode(message: BaseMessage, path: str, token: str) -> bytes:
     except UnstorableError as found:
         raise UnstorableError(f"{path}.{found.field}", found.reason) from None
     stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
-    if changed := _changed_by_reading(message, stored, path):
-        stored["assigned"] = changed
+    _make_readable(message, stored, path)
     return _dump(stored, exact=exact)
 
 
-def _changed_by_reading(message: BaseMessage, stored: dict[str, Any], path: str) -> list[str]:
-    """Name the fields that the message's class would read back otherwise than they are."""
+def _make_readable(message: BaseMessage, stored: dict[str, Any], path: str) -> None:
+    """Read a message on trial, and note in the element what its class would read back otherwise."""
+    apart: dict[str, Any] = {}
     again: BaseMessage | None = None
-    field: tuple[int | str, ...] = ()
-    why = ""
-    try:
-        again = messages_from_dict([stored])[0]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # A validator's own words may quote the value; a TypeError's name arguments and types.
-        field = error.errors()[0]["loc"][:1] if isinstance(error, ValidationError) else ()
-        why = str(error) if isinstance(error, TypeError) else type(error).__name__
-    if again is None:
-        raise UnstorableError(
-            ".".join([path, *map(str, field)]),
-            f"{type(message).__name__} would refuse it when it is read back ({why})",
-        )
+    while again is None:
+        again, field, why = _read_on_trial(stored)
+        if again is not None:
+            break
+        if (
+            not field
+            or field not in stored["data"]
+            or type(message).model_fields[field].is_required()
+        ):
+            raise UnstorableError(
+                f"{path}.{field}" if field else path,
+                f"{type(message).__name__} would refuse it when it is read back ({why})",
+            )
+        apart[field] = stored["data"].pop(field)
     if type(again) is not type(message):
         raise UnstorableError(f"{path}.type", f"it would come back as a {type(again).__name__}")
     before, after = message.__dict__, again.__dict__
-    if before == after:
-        return []
-    return [name for name in after if name in before and after[name] != before[name]]
+    if before != after:
+        changed = [n for n in after if n in before and n not in apart and after[n] != before[n]]
+        if changed:
+            stored["assigned"] = changed
+    if apart:
+        stored["apart"] = apart
+
+
+def _read_on_trial(stored: dict[str, Any]) -> tuple[BaseMessage | None, str, str]:
+    """Give the message; or None, the field that its class refuses, and why, without its value."""
+    try:
+        return messages_from_dict([stored])[0], "", ""
+    except ValidationError as error:
+        where = error.errors()[0]["loc"]
+        return None, str(where[0]) if where else "", type(error).__name__
+    except TypeError as error:  # it names arguments and types
+        return None, "", str(error)
+    except (ValueError, KeyError, AttributeError) as error:
+        return None, "", type(error).__name__
 
 
 def _assign(message: BaseMessage, name: str, value: Any) -> None:
