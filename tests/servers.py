@@ -156,8 +156,9 @@ class ClusterServers:
                 ),
                 "the replica knows its primary",
             )
-        self.bear_silence(silence)
+        self.bear_silence(500)  # so that they talk more often
         self.wait_until_well()
+        self.bear_silence(silence)
 
     def bear_silence(self, milliseconds: int | str) -> None:
         """Set how long a node that says nothing is not yet taken for dead."""

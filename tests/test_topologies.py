@@ -673,11 +673,14 @@ from langchain_redis_memory.storage.operation import Operation
 memory = RedisMemory.from_url(sys.argv[1])
 history = memory.history("support", "alice", "forks")
 
+def first(layout):
+    return min(layout.nodes, key=lambda node: getattr(node, "name", ""))
+
 def own_connections():
-    node = memory._connection._executor.nodes().nodes[0]
+    node = first(memory._connection._executor.nodes())
     ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
     async def in_a_loop():
-        node = (await (await memory._connection._executor_of_loop()).nodes()).nodes[0]
+        node = first(await (await memory._connection._executor_of_loop()).nodes())
         ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
         return await memory._connection.arun(ask)
     return {memory._connection.run(ask), asyncio.run(in_a_loop())}

@@ -251,7 +251,9 @@ class AsyncExecutor:
 
     async def _leave_demoted_server(self) -> None:
         if isinstance(self.client, redis.asyncio.Redis):
-            await self.client.connection_pool.disconnect(inuse_connections=False)
+            # The pool's own `disconnect` would wait, and close what others begin to use meanwhile.
+            for connection in [*self.client.connection_pool._available_connections]:  # noqa: SLF001
+                await connection.disconnect(nowait=True)
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)

@@ -108,11 +108,11 @@ class AsyncSentinelPool(
     """The same on an event loop."""
 
 
-class AsyncCluster(redis.asyncio.RedisCluster):
-    """A client that has connections left after it could open none for a while.
+class AsyncClusterBefore8(redis.asyncio.RedisCluster):
+    """A client that keeps no connections that it could not open.
 
-    Before version 8, redis-py forgets a connection that it could not open, but goes on counting
-    it: when there are as many as may be, none is opened ever again.
+    Before version 8, redis-py forgets these, but they stay on its list for ever: when there are as
+    many as may be, it opens no other.
     """
 
     async def initialize(self, *args: Any, **options: Any) -> redis.asyncio.RedisCluster:
@@ -120,11 +120,19 @@ class AsyncCluster(redis.asyncio.RedisCluster):
         manager = self.nodes_manager
         for node in (*manager.startup_nodes.values(), *manager.nodes_cache.values()):
             if isinstance(node._connections, list):  # noqa: SLF001 - see above
-                cast("Any", node)._connections = _InUse(node._connections)  # noqa: SLF001
+                cast("Any", node)._connections = _Known(node._connections)  # noqa: SLF001
         return await super().initialize(*args, **options)
 
 
-class _InUse(weakref.WeakSet[Any]):
+class _Known(weakref.WeakSet[Any]):
     """The connections of a node that are free or that somebody uses."""
 
     append = weakref.WeakSet.add
+
+
+def before_8(options: dict[str, Any]) -> dict[str, Any]:
+    """Give the options of an `AsyncClusterBefore8`."""
+    # Who holds an error holds the connection too, so they must not count; callers queue before it.
+    left_out = ("max_connections", "driver_info")  # the latter is another client's in 7.2 to 7.4
+    kept = {name: value for name, value in options.items() if name not in left_out}
+    return {"lib_name": None, "lib_version": None, **kept}

@@ -24,11 +24,12 @@ from redis.retry import Retry
 
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.storage.pools import (
-    AsyncCluster,
+    AsyncClusterBefore8,
     AsyncSentinelPool,
     InTurn,
     Pool,
     SentinelPool,
+    before_8,
     in_time,
 )
 from langchain_redis_memory.storage.urls import Address, parse
@@ -232,10 +233,10 @@ class Cluster(Standalone):
     def async_client(self) -> AsyncClient:
         """See `Server.async_client`."""
         options = {k: v for k, v in self._options.items() if k != "timeout"}
-        if "driver_info" not in inspect.signature(redis.asyncio.RedisCluster.__init__).parameters:
-            options.pop("driver_info", None)  # redis-py 7.2 has it for other clients only
-            options = {"lib_name": None, "lib_version": None, **options}
-        return AsyncCluster(
+        kind = redis.asyncio.RedisCluster
+        if "driver_info" not in inspect.signature(kind.__init__).parameters:
+            kind, options = AsyncClusterBefore8, before_8(options)
+        return kind(
             startup_nodes=[redis.asyncio.cluster.ClusterNode(*node) for node in self._at.nodes],
             retry=_no_async_retry(),
             ssl=self._at.tls,
