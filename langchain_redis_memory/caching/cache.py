@@ -159,6 +159,10 @@ class ExecutionCache:
                 ``error_ttl``: seconds until an error is forgotten; ``ttl`` unless given.
                 ``lease``: seconds until another caller may compute what a process that died was
                 computing; 30 unless given.
+                ``wait``: seconds to wait for another caller, and then compute as well; ``lease``
+                unless given.
+                ``strict``: whether a result that cannot be stored is an error; a warning in the
+                log unless given.
 
         Raises:
             ConfigurationError: An option cannot be used, or the function cannot be told from
