@@ -48,13 +48,11 @@ class Counted:
 
 
 def signed(like, counted):
-    """Give the counted function the signature of another one."""
-
-    @functools.wraps(like)
-    def function(*args, **kwargs):
-        return counted(*args, **kwargs)
-
-    return function
+    """Give the counted function the signature of another one, and its name."""
+    # Not a closure, which would have no name of its own.
+    module = {"__name__": __name__, "counted": counted}
+    exec("def function(*args, **kwargs): return counted(*args, **kwargs)", module)
+    return functools.update_wrapper(module["function"], like)
 
 
 def claims(server):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 import math
 import operator
 import os
 import subprocess
 import sys
-from collections import namedtuple
+from collections import Counter as Tally
+from collections import OrderedDict, namedtuple
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -27,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationError
 
 from langchain_redis_memory import (
     ConfigurationError,
@@ -142,7 +144,7 @@ async def test_wrong_arguments_are_the_functions_own_error(memory_here, cache, d
     kept = cache.cached(do.of(signed(weather, Counted())))
     before = memory_here.round_trips
     for args, kwargs in (((), {}), ((1, 2, 3), {}), ((1,), {"hours": 1})):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="weather: "):
             await do(kept, *args, **kwargs)
     assert memory_here.round_trips == before
 
@@ -203,6 +205,47 @@ def test_functions_without_a_name_of_their_own_need_one(memory, name):
     assert kept(2) == kept(2) == function(2)
 
 
+def of_user(user):
+    @functools.wraps(weather)
+    def function(city):
+        return [user, city]
+
+    return function
+
+
+def of_default(user):
+    @functools.wraps(weather)
+    def function(*args, _user=user, **_):
+        return [_user, *args]
+
+    return function
+
+
+def test_a_name_that_was_copied_is_no_name(memory):
+    """What a wrapper uses besides the function that it wraps may be another user's."""
+    cache = memory.cache("support")
+    for function in (of_user("alice"), functools.lru_cache(of_user("alice"))):
+        with pytest.raises(ConfigurationError, match="pass name="):
+            cache.cached(function)
+        with pytest.raises(ConfigurationError, match="pass name="):
+            cache.cached(wrapped(function))
+    for user in ("alice", "bob"):
+        assert cache.cached(of_user(user), name=user)("Lisbon") == [user, "Lisbon"]
+        assert cache.cached(of_default(user))("Lisbon") == [user, "Lisbon"]
+    assert cache.cached(wrapped(Service.of_nothing))(1) == [1]
+
+
+async def test_a_result_that_cannot_be_stored_is_given(cache, server, do, caplog):
+    """The log says so once, and the claim is given up."""
+    counted = Counted(lambda _: {1, 2})
+    kept = cache.cached(do.of(signed(weather, counted)))
+    for calls in (1, 2):
+        assert await do(kept, "Lisbon") == {1, 2}
+        assert (counted.calls, server.client.keys()) == (calls, [])
+    [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "the result of weather" in record.getMessage()
+
+
 def test_local_functions_are_told_apart_by_their_code(memory):
     """When they use no variables of the function around them."""
     cache = memory.cache("support")
@@ -248,6 +291,10 @@ def test_local_functions_are_told_apart_by_their_code(memory):
         ({"lease": True}, "lease must"),
         ({"lease": math.nan}, "lease must"),
         ({"lease": 1e9}, "lease must"),
+        ({"wait": -1}, "wait must"),
+        ({"strict": 1}, "strict must"),
+        ({"error_ttl": 5}, "error_ttl must be given together with errors="),
+        ({"errors": (ValidationError,)}, "ValidationError: it allows no subclass"),
     ],
     ids=repr,
 )
@@ -388,10 +435,22 @@ class Settings:
     notes: list[str] = field(default_factory=list)
 
 
+def wrapped(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+
+    return wrapper
+
+
 class Service(Settings):
     """Something with methods."""
 
     def fetch(self, x):
+        return [self.region, x]
+
+    @wrapped
+    def wrapped(self, x):
         return [self.region, x]
 
     @classmethod
@@ -424,12 +483,18 @@ def test_a_method_counts_with_what_it_is_bound_to(memory):
     assert cache.cached(Service.of_class)(1) == ["Service", 1]
     assert cache.cached(north.of_nothing)(1) == [1]
 
-    @functools.wraps(south.fetch)
-    def logged(x):
-        return [*south.fetch(x), "logged"]
+    def logs(fetch):
+        @functools.wraps(fetch)
+        def logged(x):
+            return [*fetch(x), "logged"]
 
-    assert cache.cached(logged)(2) == ["south", 2, "logged"]
-    assert cache.cached(Service("south").fetch)(2) == ["south", 2, "logged"]
+        return logged
+
+    assert cache.cached(logs(south.fetch))(2) == ["south", 2, "logged"]
+    assert cache.cached(logs(north.fetch))(2) == ["north", 2, "logged"]
+    assert cache.cached(logs(Service("south").fetch))(2) == ["south", 2, "logged"]
+    assert cache.cached(north.wrapped)(1) == ["north", 1]
+    assert cache.cached(south.wrapped)(1) == ["south", 1]
     assert cache.cached(north.fetch)(2) == ["north", 2]
     with pytest.raises(ConfigurationError, match="pass name="):
         cache.cached(Bare().fetch)
@@ -597,6 +662,16 @@ def test_equal_values_have_equal_fingerprints():
     assert fingerprint({"a": [1, None, 2.5, "ü"]}, b"x").startswith("5a177c68bfcd")
 
 
+@dataclass
+class Derived:
+    """One with an attribute that is no field."""
+
+    region: str
+
+    def __post_init__(self):
+        self.user = object()
+
+
 class WithAttributes(str):  # noqa: SLOT000 - it is to have attributes
     """A text with something besides."""
 
@@ -608,6 +683,8 @@ def test_what_is_more_than_its_value_has_no_fingerprint():
     assert fingerprint(plain) != fingerprint("a")
     with pytest.raises(UnkeyableError, match="WithAttributes"):
         fingerprint(more)
+    with pytest.raises(UnkeyableError, match="attributes that are no fields"):
+        fingerprint(Derived("eu"))
 
 
 KEYABLE = st.recursive(
@@ -724,6 +801,8 @@ Command = type("Command", (), {})
         (Settings("a"), ""),
         (Plain(value=1), ""),
         (Command(), ""),
+        *((Level.RED, ""), (OrderedDict(a=1), ""), ([Text("a")], r"\[0\]"), (Tally("a"), "")),
+        ({Text("a"): 1}, r"\['a'\]"),
         (AIMessage("a", additional_kwargs={"x": b"y"}), r"\.additional_kwargs\['x'\]"),
         ([Document("a", metadata={"x": {1}})], r"\[0\].metadata\['x'\]"),
         (type("MyMessage", (HumanMessage,), {})("a"), ""),
@@ -735,7 +814,7 @@ Command = type("Command", (), {})
 async def test_results_that_cannot_be_stored_are_refused(cache, server, do, result, place):
     """It says so at the first call, with the place; the claim is given up."""
     counted = Counted(lambda _: result)
-    kept = cache.cached(do.of(signed(weather, counted)))
+    kept = cache.cached(do.of(signed(weather, counted)), strict=True)
     for calls in (1, 2):
         with pytest.raises(UnstorableError, match=f"^the result of weather{place}"):
             await do(kept, "Lisbon")

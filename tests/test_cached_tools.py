@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -136,6 +137,14 @@ class AlsoAsync(Searching):
         return self._run(query, limit, run_manager)
 
 
+class InThread(Searching):
+    """One whose async method calls the other in a thread that knows nothing of it."""
+
+    async def _arun(self, query: str, limit: int = 10, run_manager: Any = None) -> str:
+        run = partial(self._run, query, limit, run_manager)
+        return await asyncio.get_running_loop().run_in_executor(None, run)
+
+
 TOOLS = {
     "structured": search,
     "async": asearch,
@@ -146,6 +155,7 @@ TOOLS = {
     "both": StructuredTool.from_function(single, asingle, description="Shout."),
     "class": Searching(),
     "class, both": AlsoAsync(),
+    "class, in a thread": InThread(),
 }
 
 
@@ -270,7 +280,7 @@ def giving_objects(query: str) -> Any:
 async def test_results_that_cannot_be_stored_are_told(cache, do):
     """With the name of the function."""
     with pytest.raises(UnstorableError, match="the result of giving_objects"):
-        await do(cache.cached(giving_objects), {"query": "a"})
+        await do(cache.cached(giving_objects, strict=True), {"query": "a"})
 
 
 # What LangChain injects
@@ -332,7 +342,7 @@ class Holding(Searching):
 
 
 async def test_tools_of_a_class_differ_by_what_they_hold(cache, do):
-    """Fields of the class count, what LangChain added does not."""
+    """Fields of the class count, and what it is called and marked with."""
     config = {"query": "a"}
     kept = [
         cache.cached(Searching(region=region, tags=tags))
@@ -340,25 +350,28 @@ async def test_tools_of_a_class_differ_by_what_they_hold(cache, do):
     ]
     found = [await do(one, config) for one in kept]
     assert found == [f"10 results for a in {region}" for region in ("eu", "us", "eu")]
-    assert calls.calls == 2
+    assert calls.calls == 3
     kept[0].region = "us"
     assert await do(kept[0], config) == "10 results for a in us"
-    assert calls.calls == 2
+    assert calls.calls == 3
+    for number, more in enumerate([{"name": "other"}, {"metadata": {"user": "alice"}}]):
+        await do(cache.cached(Searching(**more)), config)
+        assert calls.calls == 4 + number
     with pytest.raises(ConfigurationError, match="'self'"):
         await do(cache.cached(Holding()), config)
     for _ in range(2):
         assert await do(cache.cached(Holding(), name="holding"), config) == found[0]
-    assert calls.calls == 3
+    assert calls.calls == 6
     assert await do(cache.cached(Holding(), ignore=("self",)), config) == found[0]
 
 
 async def test_a_kept_tool_may_be_kept_again_and_copied(cache, do):
     """It waits for nobody, least of all for itself."""
-    for original in (search, Searching(), AlsoAsync()):
+    for original in (search, Searching(), AlsoAsync(), InThread()):
         twice = cache.cached(cache.cached(original)).model_copy()
         for _ in range(2):
-            assert "results for a" in await do(twice, {"query": "a"})
-    assert calls.calls == 3
+            assert "results for a" in await asyncio.wait_for(do(twice, {"query": "a"}), 5)
+    assert calls.calls == 4
 
 
 @pytest.mark.parametrize("thing", [OfflineChatModel(), Query(query="a")], ids=repr)

@@ -105,7 +105,9 @@ def test_a_claim_is_made_once_and_kept_by_its_owner(memory, server):
     assert send(memory, scripts.CLAIM, "@a", 1000) == 0
     assert send(memory, scripts.CLAIM, "@a", 2000) == 0
     assert 1000 < server.client.pttl("agent:entry") <= 2000
-    assert 1000 < send(memory, scripts.CLAIM, "@b", 9000) <= 2000
+    left, holder = send(memory, scripts.CLAIM, "@b", 9000)
+    assert 1000 < left <= 2000
+    assert holder == b"@a"
     assert server.client.get("agent:entry") == b"@a"
     assert send(memory, scripts.KEEP_CLAIM, "@b", 9000) == 0
     assert send(memory, scripts.KEEP_CLAIM, "@b", 0) == 0
@@ -261,7 +263,7 @@ async def test_other_arguments_do_not_wait(cache, do):
 async def test_what_lasts_longer_than_the_lease_is_computed_once(cache, server, do):
     """The claim is renewed as long as it lasts, and not longer."""
     held = Held()
-    kept = cache.cached(do.of(signed(weather, held)), lease=2)
+    kept = cache.cached(do.of(signed(weather, held)), lease=2, wait=60)
     calls = [asyncio.ensure_future(do(kept, "Lisbon")) for _ in range(3)]
     await held.until_begun()
     await asyncio.sleep(3)
@@ -317,7 +319,7 @@ async def test_a_process_that_is_killed_frees_its_claim(cache, server, program, 
     def forecast(city):
         return counted(city)
 
-    kept = cache.cached(do.of(forecast), name="weather", lease=2)
+    kept = cache.cached(do.of(forecast), name="weather", lease=2, wait=60)
     waiting = [asyncio.ensure_future(do(kept, "Lisbon")) for _ in range(5)]
     await asyncio.sleep(0.3)
     assert (counted.calls, len(claims(server))) == (0, 1)
@@ -358,27 +360,18 @@ async def test_what_is_cleared_while_it_is_computed_is_not_stored(cache, server,
 
 
 async def test_a_failure_reaches_its_caller_and_the_next_one_computes(cache, server, do):
-    """At once; those who waited compute by themselves, one at a time."""
-    busy, most, outcomes = 0, 0, [ValueError("first"), ValueError("second"), "sunny"]
-    lock = threading.Lock()
+    """At once; those who waited compute by themselves, and not one after another."""
 
     def body(_):
-        nonlocal busy, most
-        with lock:
-            busy += 1
-            most = max(most, busy)
-            outcome = outcomes.pop(0)
-        time.sleep(0.05)
-        with lock:
-            busy -= 1
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        time.sleep(0.4)
+        raise ValueError
 
     kept = cache.cached(do.of(signed(weather, body)))
-    found = await asyncio.gather(*(do(kept, "Lisbon") for _ in range(10)), return_exceptions=True)
-    assert sorted(map(str, found)) == ["first", "second", *["sunny"] * 8]
-    assert (outcomes, most, claims(server)) == ([], 1, [])
+    began = time.monotonic()
+    found = await asyncio.gather(*(do(kept, "Lisbon") for _ in range(16)), return_exceptions=True)
+    assert [type(error) for error in found] == [ValueError] * 16
+    assert time.monotonic() - began < 4
+    assert claims(server) == []
 
 
 class Rude(BaseException):
@@ -790,7 +783,8 @@ async def test_an_entry_of_another_type_is_told(cache, server, do):
 
 async def test_nothing_that_is_kept_shows_in_errors_and_names(cache, server, do):
     """Arguments are digests in keys, results nowhere but in values."""
-    kept = cache.cached(do.of(signed(weather, Counted(lambda _: {"a secret": {1}}))))
+    body = do.of(signed(weather, Counted(lambda _: {"a secret": {1}})))
+    kept = cache.cached(body, strict=True)
     with pytest.raises(UnstorableError) as caught:
         await do(kept, "another secret")
     assert "another" not in str(caught.value)
@@ -803,3 +797,86 @@ async def test_nothing_that_is_kept_shows_in_errors_and_names(cache, server, do)
     assert "secret" not in repr(claim)
     held.go_on.set()
     await first
+
+
+# Waiting has an end
+
+
+async def test_who_waited_long_enough_computes_as_well(cache, server, do):
+    """And gives its own result; the entry is the first one's to store."""
+    held = Held("first")
+    results = [held, lambda: "second"]
+    kept = cache.cached(do.of(signed(weather, lambda _: results.pop(0)())), wait=0.3)
+    first = asyncio.ensure_future(do(kept, "Lisbon"))
+    await held.until_begun()
+    assert await asyncio.wait_for(do(kept, "Lisbon"), 5) == "second"
+    assert len(claims(server)) == 1
+    held.go_on.set()
+    assert [await first, await do(kept, "Lisbon")] == ["first", "first"]
+
+
+async def test_two_computations_that_need_each_other_end(cache):
+    """Neither waits long for the other."""
+    begun = {"a": asyncio.Event(), "b": asyncio.Event()}
+
+    def calling(name, other):
+        async def function(nested=False):
+            if nested:
+                return name
+            begun[name].set()
+            await begun[other].wait()
+            return [name, await kept[other](nested=True)]
+
+        return cache.cached(function, name=name, key=lambda nested: 1)
+
+    kept = {"a": calling("a", "b"), "b": calling("b", "a")}
+    found = await asyncio.wait_for(asyncio.gather(kept["a"](), kept["b"]()), 10)
+    assert found == [["a", "b"], ["b", "a"]]
+
+
+async def test_a_sync_call_does_not_stop_the_loop_that_computes(cache):
+    """It computes as well."""
+    began = asyncio.Event()
+
+    @cache.cached(name="one")
+    async def one():
+        began.set()
+        await asyncio.sleep(0.1)
+        return "async"
+
+    task = asyncio.ensure_future(one())
+    await began.wait()
+    before = time.monotonic()
+    assert cache.cached(lambda: "sync", name="one")() == "sync"
+    assert time.monotonic() - before < 2
+    assert await task == await one() == "async"
+
+
+async def test_a_task_that_outlives_the_computation_is_not_within_it(cache):
+    """It reads what was kept."""
+    calls, tasks, over = [], [], asyncio.Event()
+
+    async def later():
+        await over.wait()
+        return await outer()
+
+    @cache.cached(name="outer")
+    async def outer():
+        calls.append(1)
+        tasks.append(asyncio.ensure_future(later()))
+        return len(calls)
+
+    assert await outer() == 1
+    over.set()
+    assert await tasks[0] == 1
+    assert len(calls) == 1
+
+
+def test_what_is_computed_is_known_by_its_connection(memory, start_server):
+    """The same key on another server is another entry."""
+    with RedisMemory.from_url(start_server().url) as another:
+        inner = another.cache("support").cached(lambda: "inner", name="same")
+        outer = memory.cache("support").cached(lambda: [inner(), inner()], name="same")
+        before = another.round_trips
+        assert outer() == ["inner", "inner"]
+        assert another.round_trips - before >= 3

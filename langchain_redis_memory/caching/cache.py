@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from langchain_core.tools import BaseTool
 
-    from langchain_redis_memory.caching.cached import CachedOptions
     from langchain_redis_memory.caching.llm_cache import RedisLLMCache
+    from langchain_redis_memory.caching.options import CachedOptions
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
@@ -159,12 +159,17 @@ class ExecutionCache:
                 ``error_ttl``: seconds until an error is forgotten; ``ttl`` unless given.
                 ``lease``: seconds until another caller may compute what a process that died was
                 computing; 30 unless given.
+                ``wait``: seconds to wait for another caller, and then compute as well; ``lease``
+                unless given.
+                ``strict``: whether a result that cannot be stored is an error; a warning in the
+                log unless given.
 
         Raises:
             ConfigurationError: An option cannot be used, or the function cannot be told from
                 others.
         """
-        from langchain_redis_memory.caching.cached import Options, Place, decorated  # noqa: PLC0415 - loads langchain_core.outputs
+        from langchain_redis_memory.caching.cached import Place, decorated  # noqa: PLC0415 - loads langchain_core.outputs
+        from langchain_redis_memory.caching.options import Options  # noqa: PLC0415 - the same
 
         chosen = Options(**{"ttl": self._ttl, **_given(options)})
         place = Place(self._connection, self._prefix)

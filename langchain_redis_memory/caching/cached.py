@@ -4,70 +4,28 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import secrets
-from collections.abc import Callable, Collection
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from langchain_redis_memory.caching.calls import Calls
+from langchain_redis_memory.caching.fingerprint import Transparent
 from langchain_redis_memory.caching.results import Failure, decode_result, encode_result
 from langchain_redis_memory.caching.single_flight import Claim
-from langchain_redis_memory.errors import CachedError, ConfigurationError
-from langchain_redis_memory.limits import check_ttl
+from langchain_redis_memory.errors import CachedError, ConfigurationError, UnstorableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from langchain_redis_memory.caching.options import Options
     from langchain_redis_memory.storage.connection import Connection
 
-_SHORTEST_LEASE, _LONGEST_LEASE = 0.1, 3600.0
 
-
-class CachedOptions(TypedDict, total=False):
-    """The options of `ExecutionCache.cached`."""
-
-    ttl: float | EllipsisType | None
-    ignore: Collection[str]
-    key: Callable[..., Any] | None
-    name: str | None
-    version: str | int | None
-    errors: tuple[type[Exception], ...]
-    error_ttl: float | EllipsisType | None
-    lease: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the results of a function are kept; see `ExecutionCache.cached`."""
-
-    ttl: float | None
-    ignore: Collection[str] = ()
-    key: Callable[..., Any] | None = None
-    name: str | None = None
-    version: str | int | None = None
-    errors: tuple[type[Exception], ...] = ()
-    error_ttl: float | EllipsisType | None = ...
-    lease: float = 30.0
-
-    def __post_init__(self) -> None:
-        check_ttl(self.ttl)
-        check_ttl(self.ttl_of_errors)
-        for name, fits, wanted in (
-            ("ignore", _are_names(self.ignore), "names of arguments, such as ('config',)"),
-            ("key", self.key is None or callable(self.key), "a function"),
-            ("name", self.name is None or _is_name(self.name), "a string that is not empty"),
-            ("version", type(self.version) in (str, int, type(None)), "a string or a number"),
-            ("errors", _are_errors(self.errors), "a tuple of subclasses of Exception"),
-            ("lease", _is_lease(self.lease), f"{_SHORTEST_LEASE} to {_LONGEST_LEASE:g} seconds"),
-        ):
-            if not fits:
-                raise ConfigurationError(f"{name} must be {wanted}")
-
-    @property
-    def ttl_of_errors(self) -> float | None:
-        """Seconds until an error that was kept is forgotten."""
-        return self.ttl if isinstance(self.error_ttl, EllipsisType) else self.error_ttl
+_logger = logging.getLogger("langchain_redis_memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +50,7 @@ def cached(
     place: Place,
     options: Options,
     like: Callable[..., Any] | None = None,
+    twins: tuple[set[str], set[str]] | None = None,
     **about: Any,
 ) -> Callable[..., Any]:
     """Give a function that keeps its results, sync or async as the one that is given.
@@ -101,6 +60,7 @@ def cached(
         place: Where they are kept.
         options: How.
         like: See `Calls`; the function itself if None.
+        twins: Which keys it computes here, and which ones another function that may call it does.
         about: What else `Calls` takes.
 
     Raises:
@@ -112,7 +72,8 @@ def cached(
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError("a generator cannot be cached: what it gives is gone when read")
-    kept = _Kept(function, place, options, Calls(function, options, like or function, **about))
+    calls = Calls(function, options, like or function, **about)
+    kept = _Kept(function, place, options, calls, twins or (set(), set()))
     if _is_async(function):
 
         @functools.wraps(function)
@@ -128,58 +89,99 @@ def cached(
     return call
 
 
-class _Kept:
+class _Kept(Transparent):
     """A function whose results are kept."""
 
     def __init__(
-        self, function: Callable[..., Any], place: Place, options: Options, calls: Calls
+        self,
+        function: Callable[..., Any],
+        place: Place,
+        options: Options,
+        calls: Calls,
+        twins: tuple[set[str], set[str]],
     ) -> None:
         self._function = function
         self._place = place
         self._options = options
         self._calls = calls
         self._errors = [_remembered(kind) for kind in options.errors]
+        self._computed, self._computed_by_twin = twins
+        self._has_warned = False
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Give what is kept, or compute and keep it."""
         claim = self._claim(args, kwargs)
-        found = not claim.is_held_here and claim.take()
+        found = not self._is_within(claim) and claim.take()
         if isinstance(found, bytes):
             return self._read(found, claim.key)
         if not found:
-            return self._function(*args, **kwargs)
+            with self._computing(claim.key):
+                return self._function(*args, **kwargs)
         with claim.held():
             try:
-                result = self._function(*args, **kwargs)
+                with self._computing(claim.key):
+                    result = self._function(*args, **kwargs)
             except self._options.errors as error:
                 claim.store(self._failure(error), self._options.ttl_of_errors)
                 raise
-            claim.store(self._written(result), self._options.ttl)
+            entry = self._written(result)
+            if entry is None:
+                claim.leave()
+            else:
+                claim.store(entry, self._options.ttl)
         return result
 
     async def acall(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """See `call`."""
         claim = self._claim(args, kwargs)
-        found = not claim.is_held_here and await claim.atake()
+        found = not self._is_within(claim) and await claim.atake()
         if isinstance(found, bytes):
             return self._read(found, claim.key)
         if not found:
-            return await self._function(*args, **kwargs)
+            with self._computing(claim.key):
+                return await self._function(*args, **kwargs)
         async with claim.aheld():
             try:
-                result = await self._function(*args, **kwargs)
+                with self._computing(claim.key):
+                    result = await self._function(*args, **kwargs)
             except self._options.errors as error:
                 await claim.astore(self._failure(error), self._options.ttl_of_errors)
                 raise
-            await claim.astore(self._written(result), self._options.ttl)
+            entry = self._written(result)
+            if entry is None:
+                await claim.aleave()
+            else:
+                await claim.astore(entry, self._options.ttl)
         return result
 
     def _claim(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Claim:
         key = self._place.prefix + self._calls.digest(args, kwargs)
-        return Claim(self._place.connection, key, self._options.lease, secrets.token_hex(16))
+        options = self._options
+        wait = options.lease if options.wait is None else options.wait
+        return Claim(self._place.connection, key, options.lease, secrets.token_hex(16), wait)
 
-    def _written(self, result: Any) -> bytes:
-        return encode_result(result, f"the result of {self._calls.label}")
+    def _is_within(self, claim: Claim) -> bool:
+        # A twin may call this function in a thread of its own, which knows nothing of the claim.
+        return claim.is_held_here or claim.key in self._computed_by_twin
+
+    @contextmanager
+    def _computing(self, key: str) -> Iterator[None]:
+        self._computed.add(key)
+        try:
+            yield
+        finally:
+            self._computed.discard(key)
+
+    def _written(self, result: Any) -> bytes | None:
+        try:
+            return encode_result(result, f"the result of {self._calls.label}")
+        except UnstorableError as error:
+            if self._options.strict:
+                raise
+            if not self._has_warned:
+                _logger.warning("%s; it was given, and not stored", error)
+            self._has_warned = True
+            return None
 
     def _failure(self, error: Exception) -> bytes:
         place = next(i for i, kind in enumerate(self._options.errors) if isinstance(error, kind))
@@ -200,38 +202,15 @@ class _Kept:
 def _remembered(kind: type[Exception]) -> type[CachedError]:
     """Make the class of what is raised for an error that was kept: one that `except` finds."""
     try:
-        return type(f"Cached{kind.__name__}", (CachedError, kind), {"__module__": __name__})
-    except TypeError:
+        made = type(f"Cached{kind.__name__}", (CachedError, kind), {"__module__": __name__})
+        made(kind.__name__, "a message")
+    except Exception:  # noqa: BLE001 - whatever a class of the user's own raises
         raise ConfigurationError(
-            f"errors= cannot hold {kind.__name__}: it allows no subclass"
+            f"errors= cannot hold {kind.__name__}: it allows no subclass that is made of a message"
         ) from None
+    return made
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
     called = getattr(function, "__call__", None)  # noqa: B004 - of an object that can be called
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and name != ""
-
-
-def _are_names(names: object) -> bool:
-    # A string would be taken for the names of its letters.
-    return (
-        not isinstance(names, str) and isinstance(names, Collection) and all(map(_is_name, names))
-    )
-
-
-def _are_errors(kinds: object) -> bool:
-    return isinstance(kinds, tuple) and all(
-        isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
-    )
-
-
-def _is_lease(seconds: object) -> bool:
-    return (
-        not isinstance(seconds, bool)
-        and isinstance(seconds, int | float)
-        and _SHORTEST_LEASE <= seconds <= _LONGEST_LEASE
-    )

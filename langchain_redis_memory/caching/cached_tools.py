@@ -12,7 +12,13 @@ from langchain_redis_memory.caching.fingerprint import state_of
 from langchain_redis_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from langchain_redis_memory.caching.cached import Options, Place
+    from langchain_redis_memory.caching.cached import Place
+    from langchain_redis_memory.caching.options import Options
+
+
+# What LangChain's class holds that a tool may compute with, too.
+_COUNTING = {"name", "description", "tags", "metadata", "response_format"}
+_NOT_COUNTING = {*BaseTool.model_fields, *BaseTool.__private_attributes__} - _COUNTING
 
 
 def cached_tool(tool: Any, place: Place, options: Options) -> BaseTool:
@@ -42,10 +48,14 @@ def cached_tool(tool: Any, place: Place, options: Options) -> BaseTool:
 
 def _of_other_class(tool: BaseTool, keep: Any, options: Options) -> BaseTool:
     kind: Any = type(tool)
-    # Without a name= that says it all, two tools of the class differ by their own fields.
-    state = _nothing if options.name is not None else partial(state_of, besides=BaseTool)
+    # Without a name= that says it all, two tools of the class differ by what they hold.
+    state = _nothing if options.name is not None else partial(state_of, without=_NOT_COUNTING)
     names = ["_run"] if kind._arun is BaseTool._arun else ["_run", "_arun"]  # noqa: SLF001 - LangChain's own test
-    methods = {name: keep(getattr(kind, name), like=kind, state=state) for name in names}
+    here: tuple[set[str], set[str]] = (set(), set())  # what each method computes
+    methods = {
+        name: keep(getattr(kind, name), like=kind, state=state, twins=twins)
+        for name, twins in zip(names, (here, here[::-1]), strict=False)
+    }
     as_it_was = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     copy = tool.model_copy()
     copy.__class__ = type(kind)(kind.__name__, (kind,), {**as_it_was, **methods})

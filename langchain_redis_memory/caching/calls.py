@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from langchain_redis_memory.caching.fingerprint import UnkeyableError, fingerprint, name_of
+from langchain_redis_memory.caching.fingerprint import UnkeyableError, fingerprint, layers, name_of
 from langchain_redis_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from langchain_redis_memory.caching.cached import Options
+    from langchain_redis_memory.caching.options import Options
 
 _NAME_IT = "pass name=, with all in it that the results depend on besides the arguments"
 
@@ -45,9 +45,9 @@ class Calls:
         self._ignore = {*options.ignore, *aside}
         self._key = options.key
         self._state = state
-        self._owner = _owner(like) if options.name is None else None
+        self._owners = _owners(like, function) if options.name is None else []
         self._signature = self._read_signature(function, options)
-        identity = (self._name(like, options), options.version, self._errors(options))
+        identity = (self._name(like, function, options), options.version, self._errors(options))
         self._identity = fingerprint(*identity)
         self._owner_print()
 
@@ -75,7 +75,10 @@ class Calls:
         return fingerprint("call", self._identity, self._owner_print(), prints)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.label}: {error}") from None
         bound.apply_defaults()
         given = bound.arguments
         for parameter in self._signature.parameters.values():
@@ -90,18 +93,22 @@ class Calls:
         return bound
 
     def _owner_print(self) -> str | None:
-        if self._owner is None:
+        if not self._owners:
             return None
-        return self._print(self._owner, "what it is bound to", _NAME_IT)
+        return self._print(self._owners, "what it is bound to", _NAME_IT)
 
     def _print(self, value: Any, what: str, remedy: str) -> str:
         with self._explained(what, remedy):
             return fingerprint(value)
 
-    def _name(self, like: Callable[..., Any], options: Options) -> list[str]:
+    def _name(
+        self, like: Callable[..., Any], function: Callable[..., Any], options: Options
+    ) -> list[str]:
         if options.name is not None:
             return [options.name]
         with self._explained("it", _NAME_IT):
+            if not isinstance(like, type):
+                name_of(function)  # which may have none although what it is like has one
             return ["", *name_of(like)]
 
     def _errors(self, options: Options) -> list[list[str]]:
@@ -135,10 +142,15 @@ class Calls:
             ) from None
 
 
-def _owner(function: Callable[..., Any]) -> Any:
-    """Give what a method is bound to, also one within decorators."""
-    owner = getattr(inspect.unwrap(function), "__self__", None)
-    return None if isinstance(owner, ModuleType) else owner  # as that of a built-in function
+def _owners(*functions: Callable[..., Any]) -> list[Any]:
+    """Give what methods are bound to, also those within decorators."""
+    owners: list[Any] = []
+    for layer in (layer for function in functions for layer in layers(function)):
+        owner = getattr(layer, "__self__", None)
+        is_known = any(owner is one for one in owners)
+        if owner is not None and not isinstance(owner, ModuleType) and not is_known:
+            owners.append(owner)  # a built-in function is bound to its module
+    return owners
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

@@ -14,7 +14,15 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from types import CodeType, FunctionType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -22,13 +30,19 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 _NO_FILE = "__main__ "  # no module is called that
+
+_BUILT_IN = (BuiltinFunctionType, MethodDescriptorType, MethodWrapperType, WrapperDescriptorType)
 
 
 class UnkeyableError(Exception):
     """A value of which no digest can be made; says what it is."""
+
+
+class Transparent:
+    """What a function may hold besides the one that it wraps, as it changes no result."""
 
 
 def fingerprint(*values: Any) -> str:
@@ -50,20 +64,76 @@ def fingerprint(*values: Any) -> str:
 def name_of(thing: Any) -> list[str]:
     """Name a function or a class: its module, its name there, and its code if others have the name.
 
+    A decorator copies the name of what it wraps, so a function is told by its code object, and by
+    each of those that it wraps.
+
     Raises:
-        UnkeyableError: It has no name of its own, as a class that is defined in a function, or a
-            function in one, whose variables it uses.
+        UnkeyableError: It has no name of its own, as a class that is defined in a function, a
+            function that uses variables of the function around it, or an object that is called.
     """
-    name = getattr(thing, "__qualname__", None)
-    is_local = name is None or "<" in name
-    if is_local and (type(thing) is not FunctionType or thing.__closure__):
-        raise UnkeyableError(f"something without a name of its own ({name or type(thing)})")
-    module = getattr(thing, "__module__", None) or ""
-    if module in ("__main__", "__mp_main__"):
-        module = _program(module)
+    if isinstance(thing, type):
+        if "<" in thing.__qualname__ or "__wrapped__" in vars(thing):
+            raise _nameless(thing)
+        return [_module(thing.__module__), thing.__qualname__]
+    return [part for layer in layers(thing) for part in _name_of_layer(layer)]
+
+
+def layers(thing: Any) -> Iterator[Any]:
+    """Give a function, what it wraps, what that wraps, and so on; of a method also its function."""
+    seen: list[Any] = []
+    while not any(thing is one for one in seen):
+        yield thing
+        seen.append(thing)
+        if type(thing) is MethodType:
+            thing = thing.__func__
+        elif type(thing) is FunctionType:
+            thing = getattr(thing, "__wrapped__", thing)
+
+
+def _name_of_layer(thing: Any) -> list[str]:
+    if type(thing) is MethodType or isinstance(thing, type):
+        return [] if type(thing) is MethodType else name_of(thing)
+    if type(thing) in _BUILT_IN:
+        return [thing.__module__ or "", thing.__qualname__]
+    if type(thing) is not FunctionType:
+        raise _nameless(thing)
+    held = dict(
+        zip(thing.__code__.co_freevars, map(_content, thing.__closure__ or ()), strict=True)
+    )
+    wrapped = getattr(thing, "__wrapped__", None)
+    if held and all(isinstance(one, Transparent) for one in held.values()):
+        return []
+    for name, one in held.items():
+        if name == "__class__" and isinstance(one, type):
+            name_of(one)  # what super() needs
+        elif wrapped is None or one is not wrapped:
+            raise _nameless(thing)
+    module = _module(thing.__globals__.get("__name__") or thing.__module__)
+    name = thing.__code__.co_qualname
+    code: list[Any] = []
+    if wrapped is not None or hasattr(thing, "__signature__"):
+        # Its own defaults are not among the arguments of a call.
+        code = [_code(thing.__code__), thing.__defaults__, thing.__kwdefaults__]
     # A notebook has no name; what is defined in it once more has the same.
-    by_code = is_local or (module == _NO_FILE and type(thing) is FunctionType)
-    return [module, str(name), *([fingerprint(_code(thing.__code__))] if by_code else ())]
+    elif "<" in name or module == _NO_FILE:
+        code = [_code(thing.__code__)]
+    return [module, name, *([fingerprint(*code)] if code else ())]
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return None
+
+
+def _nameless(thing: Any) -> UnkeyableError:
+    name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
+    return UnkeyableError(f"something without a name of its own ({name})")
+
+
+def _module(name: str | None) -> str:
+    return _program(name) if name in ("__main__", "__mp_main__") else name or ""
 
 
 def _program(module: str) -> str:
@@ -96,6 +166,8 @@ def _written(value: Any) -> bytes:
         return _framed("class", _written(name_of(value)))
     if is_dataclass(value):
         state = {field.name: getattr(value, field.name) for field in fields(value)}
+        if not state.keys() >= getattr(value, "__dict__", {}).keys():
+            raise UnkeyableError(f"a {kind.__qualname__} with attributes that are no fields")
         return _instance("dataclass", value, state)
     for base in (str, bytes, int, float, tuple):
         # An instance that holds something besides is none of these alone.
@@ -105,14 +177,13 @@ def _written(value: Any) -> bytes:
     raise UnkeyableError(f"a {kind.__module__}.{kind.__qualname__}")
 
 
-def state_of(model: BaseModel, besides: type[BaseModel] | None = None) -> dict[str, Any]:
-    """Give what a model holds, except for what one of its base classes holds."""
+def state_of(model: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:
+    """Give what a model holds, except for some of its fields."""
     known = type(model).model_fields
     values = {name: value for name, value in model.__dict__.items() if name in known}
     values |= model.__pydantic_private__ or {}
     values |= model.__pydantic_extra__ or {}
-    others = {*besides.model_fields, *besides.__private_attributes__} if besides else set()
-    return {name: value for name, value in values.items() if name not in others}
+    return {name: value for name, value in values.items() if name not in without}
 
 
 def _instance(tag: str, value: Any, state: Any) -> bytes:

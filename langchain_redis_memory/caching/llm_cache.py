@@ -101,7 +101,7 @@ class RedisLLMCache(BaseCache):
     def _store(
         self, prompt: str, llm_string: str, generations: Sequence[Generation]
     ) -> Operation[None]:
-        entry = encode_result(list(generations), "generations")
+        entry = encode_result(list(generations), "generations", exact=False)
         return set_all([(self._name(prompt, llm_string), entry)], self._ttl)
 
     def _clear(self, options: dict[str, Any]) -> Steps[int]:

@@ -46,18 +46,19 @@ _GENERATIONS: dict[str, type[Generation]] = {
 }
 
 
-def encode_result(value: Any, where: str) -> bytes:
+def encode_result(value: Any, where: str, *, exact: bool = True) -> bytes:
     """Write a result.
 
     Args:
         value: What JSON holds, NaN and infinity too, tuples, and of langchain_core its messages,
             documents and generations.
         where: What it is, for the error: ``"the result of search"``.
+        exact: Whether to refuse instances of subclasses, which would come back without their class.
 
     Raises:
         UnstorableError: It holds something else; the error names the place.
     """
-    writer = _Writer()
+    writer = _Writer(exact=exact)
     tree = writer.tree(value, where, 1)
     try:
         head = json.dumps(tree, ensure_ascii=False).encode()
@@ -84,8 +85,9 @@ def decode_result(entry: bytes, key: str) -> Any:
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool) -> None:
         self.messages: list[bytes] = []
+        self._exact = exact
         self._tags: dict[type, tuple[str, Callable[[Any, str, int], Any]]] = {
             tuple: ("!tuple", self._items),
             Document: ("!document", self._document),
@@ -98,6 +100,7 @@ class _Writer:
         if depth > MAX_DEPTH:
             reason = f"it is nested deeper than {MAX_DEPTH} levels"
             raise UnstorableError(f"{where:.200}...", reason)
+        self._check_kind(value, where)
         if isinstance(value, list):
             return self._items(value, where, depth)
         if isinstance(value, dict):
@@ -110,11 +113,20 @@ class _Writer:
         fits(value, where)
         return value
 
+    def _check_kind(self, value: Any, where: str) -> None:
+        for base in (str, int, float, list, dict):
+            if self._exact and isinstance(value, base) and type(value) not in (base, bool):
+                kind = type(value).__qualname__
+                reason = f"a {kind} would come back as a {base.__name__}; give {base.__name__}(it)"
+                raise UnstorableError(where, reason)
+
     def _items(self, values: list[Any] | tuple[Any, ...], where: str, depth: int) -> list[Any]:
         return [self.tree(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(values)]
 
     def _dict(self, values: dict[Any, Any], where: str, depth: int) -> dict[str, Any]:
         fits(dict.fromkeys(values), where)  # the keys
+        for key in values:
+            self._check_kind(key, f"{where}[{key!r:.40}]")
         tree = {
             key: self.tree(value, f"{where}[{key!r:.40}]", depth + 1)
             for key, value in values.items()
@@ -137,7 +149,8 @@ class _Writer:
     def _generation(self, generation: Generation, where: str, depth: int) -> dict[str, Any]:
         kind = type(generation)
         fields: dict[str, Any] = {
-            "text": generation.text,
+            # A chat generation takes its message's, which is of a class of its own.
+            "text": str(generation.text),
             "generation_info": generation.generation_info,
         }
         if isinstance(generation, ChatGeneration):

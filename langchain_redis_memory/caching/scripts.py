@@ -11,13 +11,14 @@ from langchain_redis_memory.storage.operation import Script
 CLAIM = Script(
     """
 -- Arguments: claim, lease in ms. Returns the value that is there; 0 if the claim now holds; or for
--- how many ms another one still does. One that never expires was left by no computation of ours.
+-- how many ms another one still does, and which. One that never expires was left by no computation
+-- of ours.
 local key, mine = KEYS[1], ARGV[1]
 local found = redis.call('GET', key)
 if found and string.sub(found, 1, 1) ~= '@' then return found end
 if found and found ~= mine then
   local left = redis.call('PTTL', key)
-  if left > 0 then return left end
+  if left > 0 then return {left, found} end
 end
 redis.call('SET', key, mine, 'PX', ARGV[2])
 return 0

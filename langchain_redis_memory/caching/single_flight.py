@@ -2,7 +2,8 @@
 
 Who finds no value writes a claim in its place, which expires by itself: the lease. It is renewed
 while the computation lasts, so a long one is not begun twice, and a process that dies leaves its
-claim for a lease at most. The others ask again after growing pauses.
+claim for a lease at most. The others ask again after growing pauses, but not for ever: two that
+compute may need each other's entries. Whose patience ends computes without a claim.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import random
 import threading
+import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -39,8 +41,8 @@ _PATIENCE = 1.0
 # How long a request is on its way after its caller has left, in seconds.
 _STRAGGLING = 0.1
 
-# What the thread or task is computing, and so must not wait for.
-_computing: ContextVar[frozenset[str]] = ContextVar("computing", default=frozenset())
+# How long who computes waits for another entry, in seconds: that may be waiting for this one.
+_NESTED_PATIENCE = 1.0
 
 _leaving: set[asyncio.Task[None]] = set()
 
@@ -54,6 +56,18 @@ class _Request:
     is_under_way: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Computation:
+    """What a thread or task computes; the tasks that it starts know of it, also when it is over."""
+
+    connection: Connection
+    key: str
+    is_active: bool = True
+
+
+_computing: ContextVar[tuple[_Computation, ...]] = ContextVar("computing", default=())
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to compute an entry.
@@ -63,41 +77,43 @@ class Claim:
         key: Its key.
         lease: Seconds until the claim of a process that died is free.
         token: What tells the claim from others.
+        wait: Seconds to wait for another's at most.
     """
 
     connection: Connection = field(repr=False)
     key: str
     lease: float
     token: str = field(repr=False)
+    wait: float = 30.0
 
     @property
     def is_held_here(self) -> bool:
         """Whether the caller is within the computation itself, which would wait for its own end."""
-        return self.key in _computing.get()
+        return any(one.key == self.key and one.connection is self.connection for one in _active())
 
     def take(self) -> bytes | bool:
         """Take the claim; while another holds, wait for it to end or the value to be there.
 
         Returns:
-            The value; or True if it is ours to compute; or False if Redis is away, and it is to be
-            computed without a claim.
+            The value; or True if it is ours to compute; or False if it is to be computed without a
+            claim: Redis is away, another's lasts too long, or one that was waited for was given up.
         """
         request = _Request()
         try:
-            return follow(self.connection, self._ask(request))
+            return follow(self.connection, self._ask(request, 0 if _is_on_loop() else self.wait))
         except BaseException as error:
             if request.is_under_way and not isinstance(error, Exception):
-                self._leave(asked=True)
+                self.leave(asked=True)
             raise
 
     async def atake(self) -> bytes | bool:
         """See `take`."""
         request = _Request()
         try:
-            return await afollow(self.connection, self._ask(request))
+            return await afollow(self.connection, self._ask(request, self.wait))
         except BaseException as error:
             if request.is_under_way and not isinstance(error, Exception):
-                await self._aleave(asked=True)
+                await self.aleave(asked=True)
             raise
 
     @contextmanager
@@ -106,28 +122,26 @@ class Claim:
         over = threading.Event()
         with suppress(RuntimeError):  # no more threads to be had: then it lasts for one lease
             threading.Thread(target=self._renew, args=(over,), daemon=True).start()
-        mark = _computing.set(_computing.get() | {self.key})
         try:
-            yield
+            with self._marked():
+                yield
         except BaseException:
-            self._leave()
+            self.leave()
             raise
         finally:
-            _computing.reset(mark)
             over.set()
 
     @asynccontextmanager
     async def aheld(self) -> AsyncIterator[None]:
         """See `held`."""
         renewing = asyncio.ensure_future(self._arenew())
-        mark = _computing.set(_computing.get() | {self.key})
         try:
-            yield
+            with self._marked():
+                yield
         except BaseException:
-            await self._aleave()
+            await self.aleave()
             raise
         finally:
-            _computing.reset(mark)
             renewing.cancel()
 
     def store(self, value: bytes, ttl: float | None) -> None:
@@ -151,19 +165,38 @@ class Claim:
         except RedisMemoryError as error:
             self._log(error)
 
-    def _ask(self, request: _Request) -> Steps[bytes | bool]:
-        pause = _FIRST_PAUSE
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        computation = _Computation(self.connection, self.key)
+        mark = _computing.set((*_active(), computation))
+        try:
+            yield
+        finally:
+            computation.is_active = False
+            _computing.reset(mark)
+
+    def _ask(self, request: _Request, wait: float) -> Steps[bytes | bool]:
+        pause, holder, ends = _FIRST_PAUSE, None, 0.0
+        until = time.monotonic() + (min(wait, _NESTED_PATIENCE) if _active() else wait)
         ask = self._operation("claiming an entry", scripts.CLAIM, in_milliseconds(self.lease))
         while True:
             request.is_under_way = True
             found = yield ask
             request.is_under_way = False
-            if not isinstance(found, int):
-                return found if found is not None else False
-            if not found:
+            if found == 0:
                 return True
+            if not isinstance(found, list):
+                return found if found is not None else False
+            left, now = found[0] / 1000, time.monotonic()
+            # A claim that ended before its time was given up: whoever waited for it is not to wait
+            # for the next one, which may fail as well, and so on.
+            was_given_up = holder not in (None, found[1]) and now < ends
+            if was_given_up or now >= until:
+                return False
+            holder, ends = found[1], now + left
             # By chance, so that those who came together do not ask together.
-            yield Pause(min(pause, found / 1000) * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            chance = random.uniform(0.5, 1)  # noqa: S311 - no secret
+            yield Pause(min(min(pause, left) * chance, until - now))
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     def _keep(self, lease: int) -> Operation[Any]:
@@ -204,11 +237,14 @@ class Claim:
             yield Pause(_STRAGGLING)
             yield self._keep(0)
 
-    def _leave(self, *, asked: bool = False) -> None:
+    def leave(self, *, asked: bool = False) -> None:
+        """Give the claim up; it may still be on its way if it was asked for."""
         with suppress(RedisMemoryError):  # another exception is on its way; the lease will end
             follow(self.connection, self._give_up(asked=asked))
 
-    async def _aleave(self, *, asked: bool = False) -> None:
+    async def aleave(self, *, asked: bool = False) -> None:
+        """See `leave`."""
+
         async def leave() -> None:
             with suppress(RedisMemoryError):
                 await afollow(self.connection, self._give_up(asked=asked))
@@ -223,3 +259,15 @@ class Claim:
 
     def _log(self, error: RedisMemoryError) -> None:
         _logger.warning("what was computed for %s was not stored: %s", self.key, error)
+
+
+def _active() -> tuple[_Computation, ...]:
+    return tuple(one for one in _computing.get() if one.is_active)
+
+
+def _is_on_loop() -> bool:
+    """Tell whether a loop runs in this thread: waiting here would stop whoever computes on it."""
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    return False
