@@ -6,12 +6,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test faults lint types notebooks format clean help
+.PHONY: demo test faults bench lint types notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
 	@echo "make test    run the tests"
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
+	@echo "make bench   measure sessions and clearing among a million other keys"
 	@echo "make lint    check style          make types   check types"
 	@echo "make notebooks  run the notebooks"
 	@echo "make format  put style right      make clean   remove what make made"
@@ -24,6 +25,9 @@ test: $(VENV)/.test
 
 faults: $(VENV)/.test
 	$(BIN)/python -m faults
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.million_keys
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
