@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -144,3 +145,4 @@ def stages(tmp_path_factory):
     """Servers of each topology that faults befall, with proxies on the way to them."""
     with Stages(tmp_path_factory.mktemp("faults")) as stages:
         yield stages
+    gc.collect()  # what was left open is told here, and not in another test

@@ -376,8 +376,8 @@ class Sync:
     async def messages(self, history):
         return history.messages
 
-    def cached(self, cache, body):
-        return cache.cached(body, name="body")
+    def cached(self, cache, body, **options):
+        return cache.cached(body, name="body", **options)
 
     async def called(self, function, *args):
         return await asyncio.to_thread(function, *args)
@@ -395,8 +395,8 @@ class Async:
     async def messages(self, history):
         return await history.aget_messages()
 
-    def cached(self, cache, body):
-        @cache.cached(name="body")
+    def cached(self, cache, body, **options):
+        @cache.cached(name="body", **options)
         async def function(*args):
             return await asyncio.to_thread(body, *args)
 

@@ -347,3 +347,13 @@ async def test_a_key_of_another_type_is_no_session(memory, do, server):
     server.client.zadd("agent:memory:support:alice:sessions", {"odd": 10**12})
     found = await do(memory, "sessions", "support", "alice")
     assert [info.session for info in found] == ["s1"]
+
+
+@pytest.mark.parametrize("place", ["cluster"], indirect=True)
+async def test_a_cluster_that_looks_like_one_server_is_listed(place, monkeypatch):
+    """As behind a proxy: a call across slots is refused, and the sessions are asked for singly."""
+    async with place.memory() as memory:
+        for number in range(10):
+            memory.history("support", "alice", f"s{number}").add_user_message("hello")
+        monkeypatch.setattr(memory._connection.server, "spans_slots", False, raising=False)
+        assert len(memory.sessions("support", "alice")) == 10

@@ -250,7 +250,8 @@ async def test_a_function_is_computed_once(place, do):
                 *(do.called(kept, number) for _ in range(5)), return_exceptions=True
             )
             assert found.count((number, AIMessage(str(number)))) == 5 - number % 2
-            assert calls[number] == 1 + number % 2
+            # Who waited for one that failed computes at once, beside the others.
+            assert calls[number] == 1 if number % 2 == 0 else 2 <= calls[number] <= 5
 
 
 async def test_a_server_answers_a_ping(place, do):
@@ -341,8 +342,8 @@ async def test_closing_leaves_nothing_connected(place, do):
     async with place.memory() as memory:
         chat = memory.with_history(echo, agent="support")
         await do(chat, "invoke", "hello", CONFIG)
-        await do.list(memory.store("files"), "yield_keys")
         assert place.connected() - before
+        await do.list(memory.store("files"), "yield_keys")
         await do(memory, "close")
     gc.collect()
     wait_until(lambda: not place.connected() - before, "all connections are closed")
@@ -381,7 +382,7 @@ async def use_everything(memory, do):
         await do(cached, "clear")
         await do.called(do.cached(cached, lambda x: [x]), "x")
         with pytest.raises(UnstorableError):  # so that a claim is given up
-            await do.called(do.cached(cached, lambda x: {x}), "y")
+            await do.called(do.cached(cached, lambda x: {x}, strict=True), "y")
     await do(memory.history("support", "alice", "s4", ttl=0.001), "add_messages", [AIMessage("")])
     await do(memory, "copy_session", "support", "alice", "s2", "s3")
     await asyncio.sleep(0.01)

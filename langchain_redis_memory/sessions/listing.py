@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import override
 
-from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.errors import ConfigurationError, StorageRejected
 from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.sessions.copying import copy_list
@@ -26,8 +27,7 @@ from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from langchain_redis_memory.storage.operation import ScriptCall
     from langchain_redis_memory.storage.steps import Steps
 
 Until = int | str | EllipsisType
@@ -175,7 +175,9 @@ class Sessions(MemoryPart):
         begin = _Position() if after is None else _Position.parse(after)
         # Whether there is a next page is known when there is one session more.
         wanted = None if limit is None else limit + 1
-        return _list(index, index.removesuffix("sessions").encode(), begin, wanted)
+        owner = index.removesuffix("sessions").encode()
+        together = not self._connection.server.spans_slots
+        return _list(index, owner, begin, wanted, together=together)
 
     def _copying(self, agent: str, user: str, session: str, copy: str, until: Until) -> Steps[int]:
         encode_id(copy, "copy")
@@ -218,7 +220,9 @@ class _Row:
     info: SessionInfo | None
 
 
-def _list(index: str, owner: bytes, begin: _Position, wanted: int | None) -> Steps[SessionPage]:
+def _list(
+    index: str, owner: bytes, begin: _Position, wanted: int | None, *, together: bool
+) -> Steps[SessionPage]:
     found: list[_Row] = []
     place: _Position | None = begin
     # All in one step where all are wanted, so that none moves past the reader meanwhile.
@@ -226,7 +230,8 @@ def _list(index: str, owner: bytes, begin: _Position, wanted: int | None) -> Ste
     while place is not None and (wanted is None or len(found) < wanted):
         places, place = yield _page(index, place, count)
         for first in range(0, len(places), _BATCH):
-            rows = yield _describe(places[first : first + _BATCH], owner)
+            batch = places[first : first + _BATCH]
+            rows = yield from _describe(batch, owner, together=together)
             found += (row for row in rows if row.info is not None)
             if gone := [row.place for row in rows if row.info is None]:
                 yield _forget(index, gone)
@@ -256,24 +261,35 @@ def _page(
     return Operation("listing sessions", (call,), read, index, absent=lambda: ([], None))
 
 
-def _describe(places: list[_Position], owner: bytes) -> Operation[list[_Row]]:
+def _describe(places: list[_Position], owner: bytes, *, together: bool) -> Steps[list[_Row]]:
+    """Ask for what is known of sessions: all in one call, or each on the node that has it."""
     # An index holds ids as they stand in keys.
-    calls = tuple(scripts.STATE.on(owner + place.member) for place in places)
+    keys = [owner + place.member for place in places]
+    calls = (scripts.STATE.on_all(keys),) if together else tuple(map(scripts.STATE.on, keys))
+    try:
+        states = yield _states(calls, owner)
+    except StorageRejected:
+        if not together:
+            raise
+        # What looks like one server may be a proxy to many, which takes no call across slots.
+        return (yield from _describe(places, owner, together=False))
+    return [_row(place, *state) for place, state in zip(places, states, strict=False)]
 
-    def rows(replies: Sequence[Any]) -> Iterator[_Row]:
-        for place, (messages, left) in zip(places, replies, strict=True):
-            info = None
-            if left != _EXPIRED:
-                last_active = datetime.fromtimestamp(int(place.score) / 1000, UTC)
-                session = decode_id(place.member.decode())
-                info = SessionInfo(
-                    session, messages, last_active, left / 1000 if left >= 0 else None
-                )
-            yield _Row(place, info)
 
-    return Operation(
-        "listing sessions", calls, lambda replies: list(rows(replies)), owner.decode(), absent=list
-    )
+def _states(calls: tuple[ScriptCall, ...], owner: bytes) -> Operation[list[tuple[int, int]]]:
+    def pairs(replies: Sequence[Any]) -> list[tuple[int, int]]:
+        flat = chain.from_iterable(replies)
+        return list(zip(flat, flat, strict=True))
+
+    return Operation("listing sessions", calls, pairs, owner.decode(), absent=list)
+
+
+def _row(place: _Position, messages: int, left: int) -> _Row:
+    if left == _EXPIRED:
+        return _Row(place, None)
+    last_active = datetime.fromtimestamp(int(place.score) / 1000, UTC)
+    ttl = left / 1000 if left >= 0 else None
+    return _Row(place, SessionInfo(decode_id(place.member.decode()), messages, last_active, ttl))
 
 
 def _forget(index: str, gone: list[_Position]) -> Operation[None]:

@@ -20,9 +20,15 @@ return found
 
 STATE = Script(
     """
--- Returns how many messages a session has, and its time to live in ms; what is no list is gone.
-local messages = redis.pcall('LLEN', KEYS[1])
-return type(messages) == 'number' and {messages, redis.call('PTTL', KEYS[1])} or {0, -2}
+-- Returns how many messages each session has, and its time to live in ms; what is no list is gone.
+local found = {}
+for i, key in ipairs(KEYS) do
+  local messages = redis.pcall('LLEN', key)
+  local is_list = type(messages) == 'number'
+  found[2 * i - 1] = is_list and messages or 0
+  found[2 * i] = is_list and redis.call('PTTL', key) or -2
+end
+return found
 """
 )
 

@@ -57,6 +57,10 @@ class Script:
         """Call the script on its one key: a cluster runs no script across slots."""
         return ScriptCall(self, key, arguments)
 
+    def on_all(self, keys: Sequence[str | bytes]) -> ScriptCall:
+        """Call the script on several keys, where no cluster lies behind them."""
+        return ScriptCall(self, keys[0], (), tuple(keys[1:]))
+
 
 @dataclass(frozen=True, slots=True)
 class ScriptCall:
@@ -65,14 +69,18 @@ class ScriptCall:
     script: Script
     key: str | bytes
     arguments: tuple[Argument, ...] = field(repr=False)  # people's words
+    more_keys: tuple[str | bytes, ...] = ()
 
     def by_digest(self) -> Command:
         """Give the short form, which a server that has the script cached understands."""
-        return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
+        return ("EVALSHA", self.script.sha, *self._given())
 
     def in_full(self) -> Command:
         """Give the form that any server understands, and that makes it cache the script."""
-        return ("EVAL", self.script.source, 1, self.key, *self.arguments)
+        return ("EVAL", self.script.source, *self._given())
+
+    def _given(self) -> Command:
+        return (1 + len(self.more_keys), self.key, *self.more_keys, *self.arguments)
 
 
 @dataclass(frozen=True, slots=True)

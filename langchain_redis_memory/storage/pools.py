@@ -132,7 +132,6 @@ class _Known(weakref.WeakSet[Any]):
 
 def before_8(options: dict[str, Any]) -> dict[str, Any]:
     """Give the options of an `AsyncClusterBefore8`."""
-    # Who holds an error holds the connection too, so they must not count; callers queue before it.
-    left_out = ("max_connections", "driver_info")  # the latter is another client's in 7.2 to 7.4
-    kept = {name: value for name, value in options.items() if name not in left_out}
+    # redis-py 7.2 to 7.4 have driver_info for other clients only.
+    kept = {name: value for name, value in options.items() if name != "driver_info"}
     return {"lib_name": None, "lib_version": None, **kept}

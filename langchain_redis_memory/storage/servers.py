@@ -23,6 +23,9 @@ class Server(Protocol):
     starts: bool
     """Whether `prepare` has work to do, which may take a moment."""
 
+    spans_slots: bool
+    """Whether it is a cluster, where one call cannot reach keys of several slots."""
+
     @property
     def limit(self) -> int | None:
         """How many operations the threads, or one event loop, may have under way at once.
@@ -65,6 +68,10 @@ class GivenClients:
         _expect("async_client", async_client, AsyncClient)
         self._client = client
         self._async_client = async_client
+        self.spans_slots = isinstance(
+            client if client is not None else async_client,
+            redis.RedisCluster | redis.asyncio.RedisCluster,
+        )
         self.address = _address(client if client is not None else async_client)
 
     def prepare(self) -> None:

@@ -65,6 +65,7 @@ class Standalone:
 
     owns_clients = True
     starts = False
+    spans_slots = False
 
     def __init__(self, address: Address, policy: RetryPolicy, options: dict[str, Any]) -> None:
         self.address = str(address)
@@ -200,6 +201,8 @@ class Sentinel(Standalone):
 
 class Cluster(Standalone):
     """A cluster, found by any of its nodes."""
+
+    spans_slots = True
 
     @property
     def limit(self) -> int:
