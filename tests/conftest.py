@@ -89,6 +89,13 @@ def memory(server):
 
 
 @pytest.fixture
+async def memory_here(server):
+    """A memory that is closed on the test's event loop."""
+    async with RedisMemory.from_url(server.url) as memory:
+        yield memory
+
+
+@pytest.fixture
 def start_server():
     """Start servers of the test's own."""
     servers: list[Server] = []

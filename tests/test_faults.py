@@ -24,6 +24,14 @@ def test_fault(stages, scenario, topology, flavour):
     assert not outcome.broken, (outcome.broken, outcome)
 
 
+def test_every_fault_is_tried():
+    """Each scenario has a topology on which its small run is made."""
+    for scenario in SCENARIOS:
+        shown = scenario.topologies if scenario.brief is None else scenario.brief
+        assert shown, scenario.name
+        assert set(shown) <= set(scenario.topologies), scenario.name
+
+
 def taken(stages, turns=3):
     """Take some turns in one session, and give the load and its session's conversation."""
     stage = stages["standalone"]

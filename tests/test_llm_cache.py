@@ -51,33 +51,6 @@ class TestAsync(AsyncCacheTestSuite):
             yield memory.llm_cache("support")
 
 
-class Sync:
-    """Calls methods by their own names."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return getattr(thing, name)(*args, **kwargs)
-
-
-class Async:
-    """Calls their twins."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return await getattr(thing, f"a{name}")(*args, **kwargs)
-
-
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def do(request):
-    """Calls a method by its synchronous or its asynchronous name."""
-    return request.param()
-
-
-@pytest.fixture
-async def memory_here(server):
-    """A memory that is closed on the test's event loop."""
-    async with RedisMemory.from_url(server.url) as memory:
-        yield memory
-
-
 @pytest.fixture
 def cache(memory_here):
     """The cache of one agent."""

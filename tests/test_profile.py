@@ -42,33 +42,6 @@ HASTY = RetryPolicy(attempts=100, initial=0.005, maximum=0.02, deadline=5)
 PROPERTY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-class Sync:
-    """Calls methods by their own names."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return getattr(thing, name)(*args, **kwargs)
-
-
-class Async:
-    """Calls their twins."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return await getattr(thing, f"a{name}")(*args, **kwargs)
-
-
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def do(request):
-    """Calls a method by its synchronous or its asynchronous name."""
-    return request.param()
-
-
-@pytest.fixture
-async def memory_here(server):
-    """A memory that is closed on the test's event loop."""
-    async with RedisMemory.from_url(server.url) as memory:
-        yield memory
-
-
 @pytest.fixture
 def profile(memory_here):
     """The profile of a user, which is not there yet."""

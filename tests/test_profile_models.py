@@ -41,26 +41,6 @@ KEY = "agent:profile:alice"
 SECRET = "words of a user 4711"
 
 
-class Sync:
-    """Calls methods by their own names."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return getattr(thing, name)(*args, **kwargs)
-
-
-class Async:
-    """Calls their twins."""
-
-    async def __call__(self, thing, name, *args, **kwargs):
-        return await getattr(thing, f"a{name}")(*args, **kwargs)
-
-
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def do(request):
-    """Calls a method by its synchronous or its asynchronous name."""
-    return request.param()
-
-
 @pytest.fixture
 async def of(server):
     """The profile of a user as a model."""

@@ -38,13 +38,6 @@ class TestStoreAsync(BaseStoreAsyncTests[bytes]):
         return THREE_VALUES
 
 
-@pytest.fixture
-async def memory_here(server):
-    """A memory that is closed on the test's event loop."""
-    async with RedisMemory.from_url(server.url) as memory:
-        yield memory
-
-
 ODD_KEYS = [
     "",
     "*",

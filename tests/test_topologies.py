@@ -670,6 +670,7 @@ FORKS = """
 import asyncio, os, sys
 from langchain_redis_memory import RedisMemory
 from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.storage.requests import layout_of
 
 memory = RedisMemory.from_url(sys.argv[1])
 history = memory.history("support", "alice", "forks")
@@ -678,10 +679,11 @@ def first(layout):
     return min(layout.nodes, key=lambda node: getattr(node, "name", ""))
 
 def own_connections():
-    node = first(memory._connection._executor.nodes())
+    node = first(layout_of(memory._connection.client))
     ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
     async def in_a_loop():
-        node = first(await (await memory._connection._executor_of_loop()).nodes())
+        await memory.aping()
+        node = first(layout_of((await memory._connection._executor_of_loop()).client))
         ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
         return await memory._connection.arun(ask)
     return {memory._connection.run(ask), asyncio.run(in_a_loop())}
