@@ -16,6 +16,9 @@ from faults.verdict import judge
 from langchain_redis_memory import scripts
 from langchain_redis_memory.storage.operation import Script
 
+# redis-py leaves a socket to the garbage collector when a server dies amid a TLS handshake.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @small_runs("standalone", "TLS")
 def test_fault(stages, scenario, topology, flavour):

@@ -181,6 +181,7 @@ class Claim:
         ask = self._operation("claiming an entry", scripts.CLAIM, in_milliseconds(self.lease))
         while True:
             request.is_under_way = True
+            asked = time.monotonic()  # before: an answer that is late tells of an earlier end
             found = yield ask
             request.is_under_way = False
             if found == 0:
@@ -193,7 +194,7 @@ class Claim:
             was_given_up = holder not in (None, found[1]) and now < ends
             if was_given_up or now >= until:
                 return False
-            holder, ends = found[1], now + left
+            holder, ends = found[1], asked + left
             # By chance, so that those who came together do not ask together.
             chance = random.uniform(0.5, 1)  # noqa: S311 - no secret
             yield Pause(min(min(pause, left) * chance, until - now))
