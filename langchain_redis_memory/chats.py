@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_redis_memory.conversation import Conversation, SessionEntry
-from langchain_redis_memory.part import MemoryPart
+from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
-
-DEFAULT_USER = "default"
-"""The user of a session for which none was named."""
 
 
 class Chats(MemoryPart):

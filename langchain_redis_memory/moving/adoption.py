@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from langchain_redis_memory.chats import DEFAULT_USER
 from langchain_redis_memory.conversation import SessionEntry
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.moving import scripts
@@ -21,10 +20,10 @@ from langchain_redis_memory.moving.restoring import (
     check_on_conflict,
     restore_session,
 )
-from langchain_redis_memory.part import MemoryPart, check_progress
+from langchain_redis_memory.part import DEFAULT_USER, check_progress
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.steps import Seen, afollow, each_page, follow
+from langchain_redis_memory.storage.steps import Seen, each_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,71 +69,54 @@ class How(TypedDict, total=False):
     progress: Progress | None
 
 
-class Adoption(MemoryPart):
-    """What of a memory takes over conversations from elsewhere."""
+def adopt(
+    keys: Keys,
+    ttl_ms: int,
+    source: Source,
+    agent: str,
+    *,
+    user: str | None = None,
+    session: str | None = None,
+    on_conflict: OnConflict = "error",
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    **where: Any,
+) -> Steps[Transfer]:
+    """Store conversations that were kept elsewhere; see `Adoption.adopt`.
 
-    def adopt(self, source: Source, *, agent: str, **how: Unpack[How]) -> Transfer:
-        """Store conversations that were kept elsewhere; repeating it adds nothing twice.
-
-        What cannot be taken over exactly is refused before anything of its conversation is
-        stored. What is there already stays, and new messages at the end are added to it. They
-        expire by the memory's ``ttl``; ``max_messages`` is not applied.
-
-        Args:
-            source: "langchain-community" for what its `RedisChatMessageHistory` stored on this
-                server, "llama-index" for its `RedisChatStore`, or one conversation as a list of
-                messages in OpenAI's format or LangChain's.
-            agent: Whose conversations they become.
-            how: ``session`` and ``user`` for a list; ``prefix``, ``ids`` and ``remove`` for the
-                others; ``on_conflict``, ``dry_run`` and ``progress`` for all. See `How`.
-
-        Returns:
-            What was stored, what was there already, and what was left out.
-
-        Raises:
-            ConfigurationError: An argument cannot be used.
-            UnstorableError: A message cannot be taken over; the error names key and position.
-            ImportConflictError: Other messages are there.
-        """
-        return follow(self._connection, self._adopting(source, agent, **how))
-
-    async def aadopt(self, source: Source, *, agent: str, **how: Unpack[How]) -> Transfer:
-        """See `adopt`."""
-        return await afollow(self._connection, self._adopting(source, agent, **how))
-
-    def _adopting(
-        self,
-        source: Source,
-        agent: str,
-        *,
-        user: str | None = None,
-        session: str | None = None,
-        on_conflict: OnConflict = "error",
-        dry_run: bool = False,
-        progress: Progress | None = None,
-        **where: Any,
-    ) -> Steps[Transfer]:
-        check_on_conflict(on_conflict)
-        encode_id(agent, "agent")
-        place = _Target(self._keys, agent, self._limits.ttl_ms)
-        check_progress(progress)
-        rules = _Rules(on_conflict, dry_run, progress or (lambda _: None))
-        if isinstance(source, str):
-            if user is not None or session is not None:
-                raise ConfigurationError("user and session are for a list of messages; use ids")
-            work = _Stored(place, rules, source, **where)
-            yield from each_page(work.pattern, work.on, "list")
-            return work.done
-        if where:
-            raise ConfigurationError(f"{next(iter(where))} is not for a list of messages")
-        if session is None:
-            raise ConfigurationError("say which session= the messages are, and of which user=")
-        target = place.of(DEFAULT_USER if user is None else user, session, of_list(source))
-        if not target.elements:
-            return Transfer()
-        done = yield from restore_session(target, on_conflict, dry_run=dry_run)
-        rules.progress(done)
-        return done
+    Args:
+        keys: The names of keys.
+        ttl_ms: Milliseconds that they live, 0 for ever.
+        source: See `Adoption.adopt`, as for the rest.
+        agent: Whose they become.
+        user: See `How`, as for the rest.
+        session: Which conversation.
+        on_conflict: What to do with one that differs.
+        dry_run: Whether to store nothing.
+        progress: Called with what was done.
+        where: ``prefix``, ``ids`` and ``remove``.
+    """
+    check_on_conflict(on_conflict)
+    encode_id(agent, "agent")
+    place = _Target(keys, agent, ttl_ms)
+    check_progress(progress)
+    rules = _Rules(on_conflict, dry_run, progress or (lambda _: None))
+    if isinstance(source, str):
+        if user is not None or session is not None:
+            raise ConfigurationError("user and session are for a list of messages; use ids")
+        work = _Stored(place, rules, source, **where)
+        yield from each_page(work.pattern, work.on, "list")
+        return work.done
+    if where:
+        raise ConfigurationError(f"{next(iter(where))} is not for a list of messages")
+    if session is None:
+        raise ConfigurationError("say which session= the messages are, and of which user=")
+    target = place.of(DEFAULT_USER if user is None else user, session, of_list(source))
+    if not target.elements:
+        return Transfer()
+    done = yield from restore_session(target, on_conflict, dry_run=dry_run)
+    rules.progress(done)
+    return done
 
 
 @dataclass(frozen=True, slots=True)

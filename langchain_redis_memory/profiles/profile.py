@@ -11,17 +11,13 @@ import inspect
 import itertools
 import random
 import time
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic
 
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
 from langchain_redis_memory.limits import check_ttl, in_milliseconds
-from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.profiles.forms import (
-    DictForm,
     Draft,
     Form,
-    M,
-    ModelForm,
     P,
     checked_object,
 )
@@ -43,43 +39,6 @@ if TYPE_CHECKING:
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
-
-
-class Profiles(MemoryPart):
-    """The profiles of a memory."""
-
-    @overload
-    def profile(
-        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: None = None
-    ) -> Profile[dict[str, Any]]: ...
-
-    @overload
-    def profile(
-        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: type[M]
-    ) -> Profile[M]: ...
-
-    def profile(
-        self,
-        user: str,
-        *,
-        agent: str | None = None,
-        ttl: float | None = None,
-        model: type[Any] | None = None,
-    ) -> Profile[Any]:
-        """Give the profile of a user.
-
-        Args:
-            user: Whose; any non-empty string, as for the agent.
-            agent: Which agent's own; None for the one that all agents share.
-            ttl: Seconds until it expires after it was last written; None for never.
-            model: A pydantic model, which is then given and taken in place of a dict.
-
-        Raises:
-            ConfigurationError: An argument cannot be used.
-        """
-        key = self._keys.profile(user, agent)
-        form = DictForm(key) if model is None else ModelForm(key, model)
-        return Profile(self._connection, form, ttl)
 
 
 class Profile(Generic[P]):

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.scripts import TOUCH_INDEX
 from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.codec import message_id, message_kind
+from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
+    from langchain_redis_memory.storage.keys import Keys
     from langchain_redis_memory.storage.operation import Command
     from langchain_redis_memory.storage.steps import Steps
 
 
-def copy_list(
-    source: str, target: str, entry: tuple[str, str], ttl: int, until: int | str | None
+Until = int | str | EllipsisType
+"""The last message to copy: how many, or its id; ``...`` for all."""
+
+
+def copy_session(
+    keys: Keys, ids: tuple[str, str, str], copy: str, ttl: int, until: Until
 ) -> Steps[int]:
-    """Copy the list of a session, or its beginning; see `Sessions.copy_session`.
+    """Copy a session, or its beginning; see `Sessions.copy_session`.
 
     Args:
-        source: The key of the list.
-        target: The key of the copy.
-        entry: The index that the copy stands in, and its id there.
+        keys: The names of keys.
+        ids: The agent, the user and the session.
+        copy: The id of the new session.
         ttl: Milliseconds to live, 0 for ever.
-        until: The last message, by its id, or how many; None for all.
+        until: See `Sessions.copy_session`.
     """
+    agent, user, session = ids
+    entry = keys.sessions(agent, user), encode_id(copy, "copy")
+    source, target = (keys.session(agent, user, id_) for id_ in (session, copy))
+    if source == target:
+        raise ConfigurationError("a session cannot be copied to itself; give another id")
+    if until is None:
+        raise ConfigurationError("until is None, the id of no message; say how many messages")
+    if not isinstance(until, str | EllipsisType):
+        check_count("until", until)
     elements = (yield _elements(source))[::-1]
     copied = elements[: _end(elements, until)]
     if len(copied) < len(elements) and _is_result(elements[len(copied)]):
@@ -47,10 +64,10 @@ def _is_result(element: bytes) -> bool:
     return (message_kind(element) or "").lower().startswith(("tool", "function"))
 
 
-def _end(elements: list[bytes], until: int | str | None) -> int:
+def _end(elements: list[bytes], until: Until) -> int:
     if not elements:
         raise ConfigurationError("there is no such session, or it has expired")
-    if until is None:
+    if isinstance(until, EllipsisType):
         return len(elements)
     if isinstance(until, str):
         ids = [message_id(element) for element in elements]

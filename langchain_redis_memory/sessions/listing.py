@@ -1,4 +1,4 @@
-"""A user's sessions: list, count, branch.
+"""Listing a user's sessions.
 
 The index of a user's sessions with an agent is a sorted set of their ids (as they stand in keys)
 by the time of the last write in milliseconds; listing it scans no keyspace. It is in another slot
@@ -12,26 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from types import EllipsisType
 from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import override
 
 from langchain_redis_memory.errors import ConfigurationError, StorageRejected
-from langchain_redis_memory.part import MemoryPart
 from langchain_redis_memory.sessions import scripts
-from langchain_redis_memory.sessions.copying import copy_list
-from langchain_redis_memory.storage.keys import decode_id, encode_id, is_text
+from langchain_redis_memory.storage.keys import decode_id, is_text
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
     from langchain_redis_memory.storage.operation import ScriptCall
     from langchain_redis_memory.storage.steps import Steps
-
-Until = int | str | EllipsisType
-"""The last message to copy: how many, or its id; ``...`` for all."""
 
 _BATCH = 500
 """How many sessions are asked for at once."""
@@ -84,115 +77,6 @@ class SessionPage(Sequence[SessionInfo]):
         return self._found[index]
 
 
-class Sessions(MemoryPart):
-    """The sessions of a memory's users."""
-
-    def sessions(
-        self, agent: str, user: str, *, limit: int | None = None, after: str | None = None
-    ) -> SessionPage:
-        """List a user's sessions with an agent, the one that was active last first.
-
-        One round trip, and one more for each 500 of them, however many keys there are. What
-        expired is left out.
-
-        Args:
-            agent: Which agent.
-            user: Whose sessions.
-            limit: How many at most; None for all.
-            after: The ``next`` of the page before. Sessions that become active meanwhile move to
-                the front, and none of the others is passed over.
-
-        Raises:
-            ConfigurationError: An id, the limit or the position cannot be used.
-        """
-        return follow(self._connection, self._listing(agent, user, limit, after))
-
-    async def asessions(
-        self, agent: str, user: str, *, limit: int | None = None, after: str | None = None
-    ) -> SessionPage:
-        """See `sessions`."""
-        return await afollow(self._connection, self._listing(agent, user, limit, after))
-
-    def count_sessions(self, agent: str, user: str) -> int:
-        """Count a user's sessions with an agent, without those that expired.
-
-        Raises:
-            ConfigurationError: An id cannot be used.
-        """
-        return len(self.sessions(agent, user))
-
-    async def acount_sessions(self, agent: str, user: str) -> int:
-        """See `count_sessions`."""
-        return len(await self.asessions(agent, user))
-
-    def copy_session(
-        self,
-        agent: str,
-        user: str,
-        session: str,
-        copy: str,
-        *,
-        until: Until = ...,
-    ) -> int:
-        """Copy a session, or its beginning, to go on from there in another direction.
-
-        What an application put below the session's key stays with the original.
-
-        Args:
-            agent: Which agent.
-            user: Whose session.
-            session: Which one.
-            copy: The id of the new session, of the same user and agent.
-            until: The last message to copy, by its id, or how many messages; all unless given.
-                A message that a user wrote mostly has no id.
-
-        Returns:
-            How many messages were copied.
-
-        Raises:
-            ConfigurationError: There is no such session or message, the copy would part a tool's
-                result from its call, or there is a session of the new id with other messages.
-        """
-        return follow(self._connection, self._copying(agent, user, session, copy, until))
-
-    async def acopy_session(
-        self,
-        agent: str,
-        user: str,
-        session: str,
-        copy: str,
-        *,
-        until: Until = ...,
-    ) -> int:
-        """See `copy_session`."""
-        return await afollow(self._connection, self._copying(agent, user, session, copy, until))
-
-    def _listing(
-        self, agent: str, user: str, limit: int | None, after: str | None
-    ) -> Steps[SessionPage]:
-        check_count("limit", limit)
-        index = self._keys.sessions(agent, user)
-        begin = _Position() if after is None else _Position.parse(after)
-        # Whether there is a next page is known when there is one session more.
-        wanted = None if limit is None else limit + 1
-        owner = index.removesuffix("sessions").encode()
-        together = not self._connection.server.spans_slots
-        return _list(index, owner, begin, wanted, together=together)
-
-    def _copying(self, agent: str, user: str, session: str, copy: str, until: Until) -> Steps[int]:
-        encode_id(copy, "copy")
-        source, target = (self._keys.session(agent, user, id_) for id_ in (session, copy))
-        if source == target:
-            raise ConfigurationError("a session cannot be copied to itself; give another id")
-        if until is None:
-            raise ConfigurationError("until is None, the id of no message; say how many messages")
-        if not isinstance(until, str | EllipsisType):
-            check_count("until", until)
-        entry = self._keys.sessions(agent, user), encode_id(copy, "copy")
-        last = None if isinstance(until, EllipsisType) else until
-        return copy_list(source, target, entry, self._limits.ttl_ms, last)
-
-
 @dataclass(frozen=True, slots=True)
 class _Position:
     """A place in an index: behind a member with a score; at the beginning by default."""
@@ -220,9 +104,22 @@ class _Row:
     info: SessionInfo | None
 
 
-def _list(
-    index: str, owner: bytes, begin: _Position, wanted: int | None, *, together: bool
+def list_sessions(
+    index: str, limit: int | None, after: str | None, *, together: bool
 ) -> Steps[SessionPage]:
+    """List the sessions of an index; see `Sessions.sessions`.
+
+    Args:
+        index: The key of the index.
+        limit: How many at most; None for all.
+        after: Where the page begins; None for the beginning.
+        together: Whether one call may ask for several sessions: no cluster lies behind it.
+    """
+    check_count("limit", limit)
+    begin = _Position() if after is None else _Position.parse(after)
+    # Whether there is a next page is known when there is one session more.
+    wanted = None if limit is None else limit + 1
+    owner = index.removesuffix("sessions").encode()
     found: list[_Row] = []
     place: _Position | None = begin
     # All in one step where all are wanted, so that none moves past the reader meanwhile.

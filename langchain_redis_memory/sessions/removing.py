@@ -1,14 +1,20 @@
-"""How keys are removed: looked at, counted, unlinked; the index of a user with its sessions."""
+"""Removing: a session with all that lies below it, a user, an agent, and all that is a user's.
+
+Keys are found with SCAN on every node that holds some, about a thousand at a time, and removed
+with UNLINK as they are found, so that neither side holds more than a page of them. (A dry run
+remembers what it has counted.) The index of a user goes with its sessions.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from langchain_redis_memory.part import check_flag, check_progress
 from langchain_redis_memory.sessions import scripts
+from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
-from langchain_redis_memory.storage.steps import Seen
+from langchain_redis_memory.storage.steps import Seen, each_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +76,44 @@ class How(TypedDict, total=False):
     progress: Callable[[Receipt], object] | None
 
 
-class Removing:
+def clear_session(
+    keys: Keys, agent: str, user: str, session: str, **how: Unpack[How]
+) -> Steps[Receipt]:
+    """Remove a session; see `Removal.clear_session`."""
+    key = keys.session(agent, user, session)
+    work = _Removing(keys, lambda _: True, **how)
+    if not work.receipt.dry_run:
+        # First: who writes meanwhile enters it again, and an entry too many is seen to be one.
+        yield _leave_index(keys.sessions(agent, user), encode_id(session, "session_id"))
+    yield from work.on([key.encode()])
+    yield from each_page(f"{key}:*", work.on)
+    return work.receipt
+
+
+def clear(
+    keys: Keys, agent: str, user: str | None, *, keep_profiles: bool, **how: Unpack[How]
+) -> Steps[Receipt]:
+    """Remove what an agent has of a user, or of all; see `Removal.clear_user`."""
+    encode_id(agent, "agent")
+
+    def is_meant(place: Place) -> bool:
+        kept = keep_profiles and place.kind == "profile"
+        return place.agent == agent and (user is None or place.user == user) and not kept
+
+    work = _Removing(keys, is_meant, **how)
+    yield from each_page(keys.every("memory", agent, user), work.on)
+    return work.receipt
+
+
+def forget(keys: Keys, user: str, **how: Unpack[How]) -> Steps[Receipt]:
+    """Remove all that is a user's; see `Removal.forget_user`."""
+    work = _Removing(keys, lambda place: place.user == user, **how)
+    yield from work.on([keys.profile(user).encode()])
+    yield from each_page(keys.every("memory", None, user), work.on)
+    return work.receipt
+
+
+class _Removing:
     """Removes those of the keys that are meant, and keeps the receipt.
 
     Args:
@@ -160,8 +203,7 @@ def _empty_index(key: bytes) -> Operation[list[bytes]]:
     return Operation("emptying an index", (call,), lambda replies: replies[0], _shown(key))
 
 
-def leave_index(index: str, member: str) -> Operation[None]:
-    """Remove a session from its user's index."""
+def _leave_index(index: str, member: str) -> Operation[None]:
     return Operation("clearing a session", (("ZREM", index, member),), lambda _: None, index)
 
 

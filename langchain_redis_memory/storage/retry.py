@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import tenacity
-
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+
+    import tenacity
 
 T = TypeVar("T")
 
@@ -132,6 +132,8 @@ def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
             first.take()
             return attempt()
 
+        import tenacity  # noqa: PLC0415 - only what failed once loads it
+
         return tenacity.Retrying(**_schedule(policy, began))(again)
 
 
@@ -146,6 +148,8 @@ async def acall(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
     async def again() -> T:
         first.take()
         return await attempt()
+
+    import tenacity  # noqa: PLC0415 - see `call`
 
     return await tenacity.AsyncRetrying(**_schedule(policy, began))(again)
 
@@ -166,6 +170,8 @@ class _Outcomes:
 
 
 def _schedule(policy: RetryPolicy, began: float) -> dict[str, Any]:
+    import tenacity  # noqa: PLC0415 - see `call`
+
     def stop(state: tenacity.RetryCallState) -> bool:
         return policy.is_last(
             attempt=state.attempt_number,
