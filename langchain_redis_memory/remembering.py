@@ -7,7 +7,13 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, ensure_config
+from langchain_core.runnables.config import (
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+    set_config_context,
+    var_child_runnable_config,
+)
 from typing_extensions import override
 
 from langchain_redis_memory.saving import Saver
@@ -60,16 +66,20 @@ class Remembering(Runnable[Any, Any]):
     def get_graph(self, config: RunnableConfig | None = None) -> Graph:
         return self._runnable.get_graph(config)
 
-    # Calls
+    # Calls: a run for those who watch it, or none of LangChain's work for a run when nobody does
 
     @override
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return self._call_with_config(self._answer, input, config, **kwargs)
+        config = ensure_config(config)
+        if get_callback_manager_for_config(config).handlers:
+            return self._call_with_config(self._answer, input, config, **kwargs)
+        with set_config_context(_without_run(config)) as context:
+            return context.run(self._answer, input, None, config, **kwargs)
 
     def _answer(
         self,
         value: Any,
-        run_manager: CallbackManagerForChainRun,
+        run_manager: CallbackManagerForChainRun | None,
         config: RunnableConfig,
         **kwargs: Any,
     ) -> Any:
@@ -85,12 +95,20 @@ class Remembering(Runnable[Any, Any]):
 
     @override
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return await self._acall_with_config(self._aanswer, input, config, **kwargs)
+        config = ensure_config(config)
+        if get_async_callback_manager_for_config(config).handlers:
+            return await self._acall_with_config(self._aanswer, input, config, **kwargs)
+        # As `set_config_context`, but without a task for the sake of its context.
+        token = var_child_runnable_config.set(_without_run(config))
+        try:
+            return await self._aanswer(input, None, config, **kwargs)
+        finally:
+            var_child_runnable_config.reset(token)
 
     async def _aanswer(
         self,
         value: Any,
-        run_manager: AsyncCallbackManagerForChainRun,
+        run_manager: AsyncCallbackManagerForChainRun | None,
         config: RunnableConfig,
         **kwargs: Any,
     ) -> Any:
@@ -188,9 +206,9 @@ class Remembering(Runnable[Any, Any]):
         new = self._shapes.incoming(value)
         return Turn(history.conversation, self._shapes, self._policy, value, new)
 
-    def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun) -> None:
-        manager = run_manager.get_child()
-        if not manager.handlers:
+    def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun | None) -> None:
+        manager = run_manager.get_child() if run_manager else None
+        if manager is None or not manager.handlers:
             turn.begin(turn.conversation.read(with_ids=turn.has_ids))
             return
         run = manager.on_chain_start(None, turn.value, name="load_history")
@@ -201,9 +219,9 @@ class Remembering(Runnable[Any, Any]):
             raise
         run.on_chain_end(turn.history)
 
-    async def _aload(self, turn: Turn, run_manager: AsyncCallbackManagerForChainRun) -> None:
-        manager = run_manager.get_child()
-        if not manager.handlers:
+    async def _aload(self, turn: Turn, run_manager: AsyncCallbackManagerForChainRun | None) -> None:
+        manager = run_manager.get_child() if run_manager else None
+        if manager is None or not manager.handlers:
             turn.begin(await turn.conversation.aread(with_ids=turn.has_ids))
             return
         run = await manager.on_chain_start(None, turn.value, name="load_history")
@@ -213,6 +231,13 @@ class Remembering(Runnable[Any, Any]):
             await run.on_chain_error(error)
             raise
         await run.on_chain_end(turn.history)
+
+
+def _without_run(config: RunnableConfig) -> RunnableConfig:
+    """Take off what names our own run, which is not the runnable's."""
+    config.pop("run_name", None)
+    config.pop("run_id", None)
+    return config
 
 
 class _AsyncPieces:
