@@ -89,7 +89,7 @@ class Turn:
         if self.policy.auto_save:
             encode_messages(self.new, self.token)
         self.history = reading.messages
-        known = render([], profile or {})
+        known = render([], profile) if profile else ""
         self.given = self.shapes.given(self.value, self.history, self.new, known)
 
     def record(self, output: Any) -> list[BaseMessage]:
