@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class RedisMemory(Opening, Chats, Profiles, Sessions, Removal, Archive, Adoption, Caches, Values):
     """Memory of conversations in Redis.
 
-    Made by `from_url` or `embedded`, or here with redis-py clients of your own,
+    Made by `from_url`, `from_settings` or `embedded`, or here with redis-py clients of your own,
     which are used as they are and never closed. Nothing connects before it is used. One memory
     serves any number of threads and event loops; close it with `close`, `aclose`, ``with`` or
     ``async with``.

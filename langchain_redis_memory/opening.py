@@ -1,4 +1,4 @@
-"""What of `RedisMemory` makes one: on the server of a URL, on an embedded one."""
+"""What of `RedisMemory` makes one: on the server of a URL, on an embedded one, from settings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from langchain_redis_memory.settings.memory_settings import MemorySettings
+    from langchain_redis_memory.settings.redis_settings import RedisSettings
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.storage.servers import Server
     from langchain_redis_memory.window import Window
@@ -123,6 +125,32 @@ class Opening(MemoryPart):
             on_unavailable=on_unavailable,
             outage_pause=outage_pause,
         )
+
+    @classmethod
+    def from_settings(
+        cls,
+        redis: RedisSettings | None = None,
+        memory: MemorySettings | None = None,
+        **options: Any,
+    ) -> Self:
+        """Make a memory as environment variables say, or the file ``.env``: docs/settings.md.
+
+        Args:
+            redis: Where the server is; ``REDIS__...`` unless given.
+            memory: How the memory behaves; ``MEMORY__...`` unless given.
+            options: What `from_url` takes by keyword, in place of what the settings say.
+
+        Raises:
+            ConfigurationError: A variable or an option cannot be used; it names all such variables.
+        """
+        from langchain_redis_memory.settings.reading import settings_of  # noqa: PLC0415 - loads pydantic-settings
+
+        place, behaviour = settings_of(redis, memory)
+        chosen = {name: options.pop(name, said) for name, said in behaviour.options().items()}
+        if place.embedded is not None:
+            return cls.embedded(place.embedded, **chosen, **{**place.options(), **options})
+        address = place.address(options)
+        return cls._on(lambda policy: server_at(address, policy, {}), **chosen)
 
     @classmethod
     def _on(cls, server: Callable[[RetryPolicy], Server], **options: Any) -> Self:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from places import FEW, GIVEN
 from pydantic import BaseModel
+from servers import wait_until
 
 from langchain_redis_memory import ConfigurationError, RedisMemory, RetryPolicy, StorageRejected
 
@@ -38,7 +37,7 @@ def calls(model):
 @pytest.mark.parametrize("model", [None, Person])
 @pytest.mark.parametrize("agent", KEYS)
 async def test_each_read_and_write_puts_off_the_expiry(server, do, agent, model):
-    """Of a profile for all agents or for one, as a dict or a model; also one that changes nothing."""
+    """Of a profile for all agents or for one, as a dict or a model; a change of nothing too."""
     async with RedisMemory.from_url(server.url, profile_ttl=DAY) as memory:
         profile = memory.profile("alice", agent=agent, model=model)
         for name, arguments in calls(model):
@@ -80,8 +79,7 @@ async def test_it_is_gone_when_nobody_came(server, do):
     """Read or written, it would have stayed."""
     async with RedisMemory.from_url(server.url, profile_ttl=0.2) as memory:
         await do(memory.profile("alice"), "set", {"a": 1})
-        while server.client.exists(KEYS[None]):
-            await asyncio.sleep(0.02)
+        wait_until(lambda: not server.client.exists(KEYS[None]), "it has expired")
         assert await do(memory.profile("alice"), "get") == {}
 
 
