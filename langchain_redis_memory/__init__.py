@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.sessions.listing import SessionInfo, SessionPage
     from langchain_redis_memory.sessions.removing import Receipt
+    from langchain_redis_memory.settings.memory_settings import MemorySettings
+    from langchain_redis_memory.settings.redis_settings import RedisSettings
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.window import Window
 
@@ -48,6 +50,7 @@ __all__ = [
     "ImportConflictError",
     "MemoryClosedError",
     "MemoryContext",
+    "MemorySettings",
     "OfflineChatModel",
     "Profile",
     "ProfileContext",
@@ -56,6 +59,7 @@ __all__ = [
     "RedisLLMCache",
     "RedisMemory",
     "RedisMemoryError",
+    "RedisSettings",
     "RetryPolicy",
     "RunnableWithRedisHistory",
     "SessionInfo",
@@ -80,6 +84,7 @@ _HOMES = {
     "ExecutionCache": "caching.cache",
     "MemoryClosedError": "errors",
     "MemoryContext": "context",
+    "MemorySettings": "settings.memory_settings",
     "Receipt": "sessions.removing",
     "OfflineChatModel": "offline_model",
     "Profile": "profiles.profile",
@@ -88,6 +93,7 @@ _HOMES = {
     "RedisLLMCache": "caching.llm_cache",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
+    "RedisSettings": "settings.redis_settings",
     "RetryPolicy": "storage.retry",
     "RunnableWithRedisHistory": "runnable",
     "SessionInfo": "sessions.listing",

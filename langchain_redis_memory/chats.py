@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.limits import in_milliseconds
 from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.context import MemoryContext
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.recall import KnownProfile
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.window import TokenCounter
 
@@ -133,9 +135,9 @@ class Chats(MemoryPart):
         from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
         from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
 
-        def profiles(configurable: Mapping[str, Any]) -> Sequence[str]:
+        def profiles(configurable: Mapping[str, Any]) -> Sequence[KnownProfile]:
             user = configurable.get("user_id", DEFAULT_USER)
-            return self._profile_keys(user, agent)
+            return self._known_profiles(user, agent)
 
         return RunnableWithRedisHistory(
             runnable,
@@ -184,15 +186,22 @@ class Chats(MemoryPart):
             "none" if session is None else session,
             **limits,
         )
-        known = () if user is None else self._profile_keys(user, agent)
+        known = () if user is None else self._known_profiles(user, agent)
         return MemoryContext(
             None if user is None or session is None else conversation,
-            *(Profile(self._connection, DictForm(key)) for key in known),
+            *(
+                Profile(self._connection, DictForm(key), self._profile_ttl, read_refreshes=True)
+                for key, _ in known
+            ),
             max_characters=max_characters,
             max_tokens=max_tokens,
             counter=counter,
         )
 
-    def _profile_keys(self, user: str, agent: str) -> tuple[str, str]:
+    def _known_profiles(self, user: str, agent: str) -> tuple[KnownProfile, KnownProfile]:
         """Name the profile that all agents share and the agent's own, which goes on top."""
-        return self._keys.profile(user), self._keys.profile(user, agent)
+        from langchain_redis_memory.recall import KnownProfile  # noqa: PLC0415 - see `MemoryPart`
+
+        ttl = 0 if self._profile_ttl is None else in_milliseconds(self._profile_ttl)
+        keys = self._keys.profile(user), self._keys.profile(user, agent)
+        return KnownProfile(keys[0], ttl), KnownProfile(keys[1], ttl)

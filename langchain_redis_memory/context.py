@@ -20,7 +20,7 @@ from langchain_redis_memory.errors import (
     UnstorableError,
 )
 from langchain_redis_memory.profiles.profile import Profile
-from langchain_redis_memory.recall import Recalled, recall
+from langchain_redis_memory.recall import KnownProfile, Recalled, recall
 from langchain_redis_memory.rendering import TextLimit, render
 from langchain_redis_memory.window import TokenCounter, opens_turn
 
@@ -83,7 +83,7 @@ class MemoryContext:
         self._limit = TextLimit(max_characters, max_tokens, counter)
         self._conversation = _conversation(conversation)
         known = _profiles(profiles)
-        self._profiles = tuple(profile.key for profile in known)
+        self._profiles = tuple(KnownProfile(profile.key, profile.read_ttl_ms) for profile in known)
         homes = {profile.connection for profile in known}
         if self._conversation is not None:
             homes.add(self._conversation.connection)
@@ -96,7 +96,8 @@ class MemoryContext:
 
     def __repr__(self) -> str:
         keys = [self._conversation.key] if self._conversation else []
-        return f"{type(self).__name__}({', '.join(map(repr, (*keys, *self._profiles)))})"
+        keys += [profile.key for profile in self._profiles]
+        return f"{type(self).__name__}({', '.join(map(repr, keys))})"
 
     def invoking(self) -> str:
         """Give what is remembered, as text; empty if there is nothing. One round trip.

@@ -13,7 +13,7 @@ SEVEN_DAYS = 7 * 24 * 3600
 _LONGEST_TTL = 100 * 366 * 24 * 3600
 
 
-def check_ttl(ttl: object) -> None:
+def check_ttl(ttl: object, name: str = "ttl") -> None:
     """Refuse what is neither None nor a time to live in seconds."""
     if ttl is not None and (
         isinstance(ttl, bool)
@@ -22,7 +22,7 @@ def check_ttl(ttl: object) -> None:
         or not 0.001 <= ttl <= _LONGEST_TTL  # noqa: PLR2004 - Redis counts milliseconds
     ):
         raise ConfigurationError(
-            f"ttl must be a positive number of seconds (100 years at most), or None for never, "
+            f"{name} must be a positive number of seconds (100 years at most), or None for never, "
             f"not {ttl!r:.80}"
         )
 

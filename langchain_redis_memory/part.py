@@ -29,6 +29,7 @@ class MemoryPart:
     _connection: Connection
     _keys: Keys
     _limits: Limits
+    _profile_ttl: float | None
 
     def _follow(self, steps: Steps[T]) -> T:
         from langchain_redis_memory.storage.steps import follow  # noqa: PLC0415 - see the class

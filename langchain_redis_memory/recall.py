@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from langchain_redis_memory.storage.operation import Operation
 
 
-ProfilesOf = Callable[[Mapping[str, Any]], Sequence[str]]
-"""Gives the keys of the profiles that belong to a run, from the ids in its config."""
+class KnownProfile(NamedTuple):
+    """A profile that is read as a turn begins."""
+
+    key: str
+    ttl_ms: int = 0
+    """How long it lives from then on; 0 leaves it."""
+
+
+ProfilesOf = Callable[[Mapping[str, Any]], Sequence[KnownProfile]]
+"""Gives the profiles that belong to a run, from the ids in its config."""
 
 
 class Recalled(NamedTuple):
@@ -29,25 +37,28 @@ class Recalled(NamedTuple):
 
 
 def recall(
-    conversation: Conversation | None, profiles: Sequence[str] = (), *, with_ids: bool = False
+    conversation: Conversation | None,
+    profiles: Sequence[KnownProfile] = (),
+    *,
+    with_ids: bool = False,
 ) -> Operation[Recalled]:
     """Read a conversation, profiles, or both.
 
     Args:
         conversation: Whose window is read, and whose expiry is put off.
-        profiles: The keys of profiles that are given as one. What a later one holds under a name
+        profiles: Those that are given as one. What a later one holds under a name
             stands in place of what an earlier one does.
         with_ids: See `Conversation.read`.
     """
-    asked: list[Operation[Any]] = [_profile(key) for key in profiles]
+    asked: list[Operation[Any]] = [_profile(*profile) for profile in profiles]
     if conversation is None:
         return combined(lambda *found: Recalled(Reading([]), _merged(found)), *asked)
     window = read(conversation.key, conversation.limits, conversation.entry, with_ids=with_ids)
     return combined(lambda reading, *found: Recalled(reading, _merged(found)), window, *asked)
 
 
-def _profile(key: str) -> Operation[dict[str, Any]]:
-    return versioned.read(key, DictForm(key).read, dict)
+def _profile(key: str, ttl_ms: int) -> Operation[dict[str, Any]]:
+    return versioned.read(key, ttl_ms, DictForm(key).read, dict)
 
 
 def _merged(profiles: Sequence[dict[str, Any]]) -> dict[str, Any]:

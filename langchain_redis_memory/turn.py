@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from langchain_redis_memory.conversation import Conversation, Reading
-    from langchain_redis_memory.recall import Recalled
+    from langchain_redis_memory.recall import KnownProfile, Recalled
     from langchain_redis_memory.shapes import Shapes
     from langchain_redis_memory.storage.operation import Operation
 
@@ -60,7 +60,7 @@ class Turn:
     policy: Policy
     value: Any
     new: list[BaseMessage]
-    profiles: Sequence[str] = ()
+    profiles: Sequence[KnownProfile] = ()
     history: list[BaseMessage] = field(default_factory=list)
     given: Any = None
     token: str = field(default_factory=new_token)

@@ -64,7 +64,7 @@ LOCAL = ("localhost", 6379)
             ),
         ),
         ("redis+cluster://a,b:2", Address("cluster", (("a", 6379), ("b", 2)))),
-        ("redis+cluster://a/0", Address("cluster", (("a", 6379),), options={"db": 0})),
+        ("redis+cluster://a/0", Address("cluster", (("a", 6379),))),
         ("rediss+cluster://a:1", Address("cluster", (("a", 1),), tls=True)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

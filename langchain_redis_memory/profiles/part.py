@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, overload
 
 from langchain_redis_memory.part import MemoryPart
@@ -16,12 +17,22 @@ class Profiles(MemoryPart):
 
     @overload
     def profile(
-        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: None = None
+        self,
+        user: str,
+        *,
+        agent: str | None = None,
+        ttl: float | EllipsisType | None = ...,
+        model: None = None,
     ) -> Profile[dict[str, Any]]: ...
 
     @overload
     def profile(
-        self, user: str, *, agent: str | None = None, ttl: float | None = None, model: type[M]
+        self,
+        user: str,
+        *,
+        agent: str | None = None,
+        ttl: float | EllipsisType | None = ...,
+        model: type[M],
     ) -> Profile[M]: ...
 
     def profile(
@@ -29,7 +40,7 @@ class Profiles(MemoryPart):
         user: str,
         *,
         agent: str | None = None,
-        ttl: float | None = None,
+        ttl: float | EllipsisType | None = ...,
         model: type[Any] | None = None,
     ) -> Profile[Any]:
         """Give the profile of a user.
@@ -37,7 +48,8 @@ class Profiles(MemoryPart):
         Args:
             user: Whose; any non-empty string, as for the agent.
             agent: Which agent's own; None for the one that all agents share.
-            ttl: Seconds until it expires after it was last written; None for never.
+            ttl: Seconds until it expires after it was last written; None for never. Unless given,
+                it expires by the memory's ``profile_ttl``, which reads put off too.
             model: A pydantic model, which is then given and taken in place of a dict.
 
         Raises:
@@ -48,4 +60,6 @@ class Profiles(MemoryPart):
 
         key = self._keys.profile(user, agent)
         form = DictForm(key) if model is None else ModelForm(key, model)
+        if isinstance(ttl, EllipsisType):
+            return Profile(self._connection, form, self._profile_ttl, read_refreshes=True)
         return Profile(self._connection, form, ttl)

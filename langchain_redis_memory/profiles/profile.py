@@ -1,4 +1,4 @@
-"""Profiles: what is known of a user, as a JSON object that does not expire.
+"""Profiles: what is known of a user, as a JSON object that does not expire unless told to.
 
 A change is read, made here, and written if nobody else has written meanwhile; otherwise it is made
 again on what they wrote. That nobody has is for a script to see, `scripts.REPLACE`: ``WATCH`` would
@@ -48,13 +48,22 @@ class Profile(Generic[P]):
         connection: Where it is.
         form: Under which key, and what it is to its user.
         ttl: Seconds until it expires after it was last written; None for never.
+        read_refreshes: Whether a read lets it live for so long too.
     """
 
-    def __init__(self, connection: Connection, form: Form[P], ttl: float | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        form: Form[P],
+        ttl: float | None = None,
+        *,
+        read_refreshes: bool = False,
+    ) -> None:
         check_ttl(ttl)
         self._connection = connection
         self._form = form
         self._ttl = 0 if ttl is None else in_milliseconds(ttl)
+        self._ttl_of_reads = self._ttl if read_refreshes else 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
@@ -63,6 +72,11 @@ class Profile(Generic[P]):
     def key(self) -> str:
         """The key in Redis, whose value any program can read as JSON."""
         return self._form.key
+
+    @property
+    def read_ttl_ms(self) -> int:
+        """For how many milliseconds a read lets it live; 0 if reads do not matter."""
+        return self._ttl_of_reads
 
     @property
     def connection(self) -> Connection:
@@ -164,7 +178,7 @@ class Profile(Generic[P]):
             self._form.refuse_to_be_without()
             return self._form.read(None)
 
-        return read(self.key, self._form.read, absent)
+        return read(self.key, self._ttl_of_reads, self._form.read, absent)
 
     def _updated(self, patch: dict[str, Any]) -> Steps[P]:
         # A copy of its own: the caller may change the patch before it is applied again.

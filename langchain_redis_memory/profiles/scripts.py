@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from langchain_redis_memory.storage.operation import Script
 
+READ = Script(
+    """
+-- Argument: time to live in ms, which begins anew. GET is an error for a key of another type, which
+-- is not to expire because somebody tried to read it.
+local found = redis.call('GET', KEYS[1])
+if found then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return found
+"""
+)
+
 REPLACE = Script(
     """
 -- Arguments: the SHA-1 of what stood there when it was read ('': nothing did), the new value, time

@@ -26,11 +26,16 @@ class Outcome(IntEnum):
     """Somebody else wrote, before it was stored or after."""
 
 
-def read(key: str, result: Callable[[bytes | None], T], absent: Callable[[], T]) -> Operation[T]:
-    """Read a profile, and make a result of what is stored; `absent` while Redis is away."""
+def read(
+    key: str, ttl: int, result: Callable[[bytes | None], T], absent: Callable[[], T]
+) -> Operation[T]:
+    """Read a profile, and make a result of what is stored; `absent` while Redis is away.
+
+    With a time to live in ms, or 0, the profile lives for so long from here on.
+    """
     return Operation(
         "reading a profile",
-        (("GET", key),),
+        (scripts.READ.on(key, ttl) if ttl else ("GET", key),),
         lambda replies: result(replies[0]),
         key,
         absent=absent,

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from langchain_redis_memory.storage.servers import AsyncClient, Client, Server
 
 
-def server_at(url: str, policy: RetryPolicy, options: dict[str, Any]) -> Server:
-    """Give the server that a URL names.
+def server_at(url: str | Address, policy: RetryPolicy, options: dict[str, Any]) -> Server:
+    """Give the server that a URL names, or what was made of one.
 
     Args:
         url: See `RedisMemory.from_url`.
@@ -55,7 +55,7 @@ def server_at(url: str, policy: RetryPolicy, options: dict[str, Any]) -> Server:
     Raises:
         ConfigurationError: The URL or an option cannot be used.
     """
-    address = parse(url)
+    address = url if isinstance(url, Address) else parse(url)
     kinds = {"standalone": Standalone, "sentinel": Sentinel, "cluster": Cluster}
     return kinds[address.topology](address, policy, options)
 

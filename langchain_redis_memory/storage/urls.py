@@ -107,6 +107,8 @@ def _network(parts: SplitResult) -> Address:
         options.setdefault("db", int(path))
     if options.get("db", 0) < 0 or (topology == "cluster" and options.get("db")):
         raise ValueError(path)
+    if topology == "cluster":
+        options.pop("db", None)  # redis-py's clients take none, not even 0
     nodes = tuple(_node(host, _DEFAULT_PORTS[topology]) for host in hosts.split(","))
     if len(nodes) > 1 and topology == "standalone":
         raise ValueError(hosts)

@@ -13,11 +13,13 @@ from langchain_redis_memory import (
     ContextProvider,
     ExecutionCache,
     MemoryContext,
+    MemorySettings,
     Profile,
     ProfileContext,
     RedisChatMessageHistory,
     RedisLLMCache,
     RedisMemory,
+    RedisSettings,
     RetryPolicy,
     RunnableWithRedisHistory,
     ThreadContext,
@@ -36,6 +38,13 @@ def made_in_each_way() -> None:
     assert_type(RedisMemory(namespace="acme", ttl=None, window=Window(messages=20)), RedisMemory)
     with RedisMemory.from_url("redis://localhost", max_connections=20) as memory:
         assert_type(memory.ping(), bool)
+    assert_type(RedisMemory.from_settings(), RedisMemory)
+    place, behaviour = RedisSettings(port=6380, _env_file=None), MemorySettings(window=20)
+    assert_type(RedisMemory.from_settings(place, behaviour, namespace="acme"), RedisMemory)
+    assert_type(place.port, int)
+    assert_type(behaviour.thread_ttl_hours, float | None)
+    RedisMemory.from_settings("redis://localhost")  # type: ignore[arg-type]
+    RedisSettings(prot=6380)  # type: ignore[call-arg]
 
 
 async def histories(memory: RedisMemory) -> None:
@@ -90,6 +99,7 @@ async def profiles(memory: RedisMemory) -> None:
     assert_type(await plain.aexists(), bool)
     person = memory.profile("alice", model=Person)
     assert_type(person, Profile[Person])
+    assert_type(memory.profile("alice", ttl=None, model=Person), Profile[Person])
     assert_type(await person.aget(), Person)
     assert_type(await person.aupdate({"age": 1}), Person)
     assert_type(person.modify(older), Person)
