@@ -454,6 +454,12 @@ def test_the_file_is_read_and_the_environment_wins():
     assert found["namespace"] == "file"
 
 
+def test_the_file_may_begin_as_editors_on_windows_write_it():
+    """With a byte order mark, and lines that end in two characters."""
+    Path(".env").write_bytes("\ufeffREDIS__HOST=file\r\nREDIS__PORT=1\r\n".encode())
+    assert made({})["address"] == "file:1/0"
+
+
 def test_an_empty_variable_is_not_set():
     """In the environment, where the file then counts, and in the file."""
     Path(".env").write_text("REDIS__HOST=file\nREDIS__PASSWORD=\nMEMORY__WINDOW=\n")

@@ -66,7 +66,7 @@ class EnvironmentSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         env_nested_delimiter="__",
         extra="forbid",
