@@ -191,11 +191,11 @@ class Remembering(Runnable[Any, Any]):
     def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun) -> None:
         manager = run_manager.get_child()
         if not manager.handlers:
-            turn.begin(turn.conversation.read(with_ids=turn.has_ids))
+            turn.begin(turn.conversation.read(ids=turn.ids))
             return
         run = manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(turn.conversation.read(with_ids=turn.has_ids))
+            turn.begin(turn.conversation.read(ids=turn.ids))
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -204,11 +204,11 @@ class Remembering(Runnable[Any, Any]):
     async def _aload(self, turn: Turn, run_manager: AsyncCallbackManagerForChainRun) -> None:
         manager = run_manager.get_child()
         if not manager.handlers:
-            turn.begin(await turn.conversation.aread(with_ids=turn.has_ids))
+            turn.begin(await turn.conversation.aread(ids=turn.ids))
             return
         run = await manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(await turn.conversation.aread(with_ids=turn.has_ids))
+            turn.begin(await turn.conversation.aread(ids=turn.ids))
         except BaseException as error:
             await run.on_chain_error(error)
             raise

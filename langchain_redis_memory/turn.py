@@ -58,9 +58,9 @@ class Turn:
     token: str = field(default_factory=new_token)
 
     @property
-    def has_ids(self) -> bool:
-        """Whether the caller's messages could be stored already, sent once more."""
-        return any(message.id for message in self.new)
+    def ids(self) -> list[str]:
+        """The ids of the caller's messages, which could be stored already and sent once more."""
+        return [message.id for message in self.new if message.id and isinstance(message.id, str)]
 
     def begin(self, reading: Reading) -> None:
         """Put the input together, without messages that are stored already.
