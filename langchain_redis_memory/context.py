@@ -20,15 +20,16 @@ from langchain_redis_memory.errors import (
     UnstorableError,
 )
 from langchain_redis_memory.profiles.profile import Profile
-from langchain_redis_memory.recall import KnownProfile, Recalled, recall
+from langchain_redis_memory.recall import KnownProfile, Recalled, recalling
 from langchain_redis_memory.rendering import TextLimit, render
+from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.window import TokenCounter, opens_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from langchain_redis_memory.history import RedisChatMessageHistory
-    from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.steps import Steps
 
 Said = str | BaseMessage
 
@@ -107,13 +108,13 @@ class MemoryContext:
         """
         if self._connection is None:
             return ""
-        return self._text(self._connection.run(self._reading()))
+        return self._text(follow(self._connection, self._reading()))
 
     async def ainvoking(self) -> str:
         """See `invoking`."""
         if self._connection is None:
             return ""
-        return self._text(await self._connection.arun(self._reading()))
+        return self._text(await afollow(self._connection, self._reading()))
 
     def instructions(self, base: str = "") -> str:
         """Give the instructions for the next run: the agent's own, and what is remembered.
@@ -164,8 +165,8 @@ class MemoryContext:
         with _handed_back(turn, assistant_message, known):
             await self._conversation.aappend(turn, known, repeat=token is not None)
 
-    def _reading(self) -> Operation[Recalled]:
-        return recall(self._conversation, self._profiles)
+    def _reading(self) -> Steps[Recalled]:
+        return recalling(self._conversation, self._profiles)
 
     def _text(self, found: Recalled) -> str:
         return render(found.reading.messages, found.profile, self._limit)

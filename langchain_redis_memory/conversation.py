@@ -17,7 +17,7 @@ from langchain_core.utils.uuid import uuid7
 from langchain_redis_memory import scripts
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
-from langchain_redis_memory.storage.codec import decode_message, encode_messages, message_id
+from langchain_redis_memory.storage import codec
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
 from langchain_redis_memory.window import Window, select
 
@@ -50,7 +50,9 @@ class Reading:
     messages: list[BaseMessage]
     """The window, oldest first."""
     ids: frozenset[str] = field(default_factory=frozenset)
-    """The ids of all stored messages, within the window or not; empty unless asked for."""
+    """Of the ids asked for, the last one that is stored, and maybe some that stand before it."""
+    is_cut: bool = False
+    """Whether the window may go on before what was fetched, of which nothing is given then."""
 
 
 def new_token() -> str:
@@ -74,20 +76,24 @@ class Conversation:
     limits: Limits = field(default_factory=Limits)
     entry: SessionEntry | None = None
 
-    def read(self, *, with_ids: bool = False) -> Reading:
+    def read(self, *, ids: Sequence[str] = ()) -> Reading:
         """Give the window, and put off the expiry; one round trip.
 
+        For a window in tokens it may be two, when the messages hold few for their size.
+
         Args:
-            with_ids: Give the ids of all stored messages too, for which all are fetched.
+            ids: Tell the last of these ids that any stored message has.
 
         Raises:
             CorruptedDataError: An element that the window needs is no message.
         """
-        return self.connection.run(self._read(with_ids=with_ids))
+        reading = self.connection.run(self._read(ids, bounded=True))
+        return self.connection.run(self._read(ids)) if reading.is_cut else reading
 
-    async def aread(self, *, with_ids: bool = False) -> Reading:
+    async def aread(self, *, ids: Sequence[str] = ()) -> Reading:
         """See `read`."""
-        return await self.connection.arun(self._read(with_ids=with_ids))
+        reading = await self.connection.arun(self._read(ids, bounded=True))
+        return await self.connection.arun(self._read(ids)) if reading.is_cut else reading
 
     def append(
         self, messages: Sequence[BaseMessage], token: str | None = None, *, repeat: bool = False
@@ -142,8 +148,8 @@ class Conversation:
         """See `clear`."""
         await self.connection.arun(clear(self.key, self.entry))
 
-    def _read(self, *, with_ids: bool) -> Operation[Reading]:
-        return read(self.key, self.limits, self.entry, with_ids=with_ids)
+    def _read(self, ids: Sequence[str], *, bounded: bool = False) -> Operation[Reading]:
+        return read(self.key, self.limits, self.entry, ids=ids, bounded=bounded)
 
     def _append(
         self, messages: Sequence[BaseMessage], token: str | None, *, repeat: bool
@@ -152,17 +158,32 @@ class Conversation:
 
 
 def read(
-    key: str, limits: Limits, entry: SessionEntry | None = None, *, with_ids: bool = False
+    key: str,
+    limits: Limits,
+    entry: SessionEntry | None = None,
+    *,
+    ids: Sequence[str] = (),
+    bounded: bool = False,
 ) -> Operation[Reading]:
-    """Fetch the window, put off the expiry of the list and of the index."""
+    """Fetch the window, put off the expiry of the list and of the index.
+
+    Args:
+        key: The key of the list.
+        limits: Time to live and window.
+        entry: Where the session stands in its user's index.
+        ids: See `Conversation.read`.
+        bounded: Fetch no more bytes than the window is likely to need; see `Reading.is_cut`.
+    """
     window = limits.reading
     fetch: Command | ScriptCall
-    if window is None or with_ids:
+    if window is None:
         fetch = ("LRANGE", key, 0, -1)
-        result = partial(_read_all, key=key, window=window, with_ids=with_ids)
+        result = partial(_read_all, key=key, ids=ids)
     else:
-        fetch = scripts.READ_WINDOW.on(key, window.reach, limits.ttl_ms)
-        result = partial(_read_window, key=key, window=window)
+        size = window.likely_bytes if bounded else 0
+        wanted = map(codec.spelled_id, ids)
+        fetch = scripts.READ_WINDOW.on(key, window.reach, size, limits.ttl_ms, *wanted)
+        result = partial(_read_window, key=key, window=window, ids=ids, bounded=size > 0)
     commands: list[Command | ScriptCall] = [fetch]
     if limits.ttl_ms:
         if isinstance(fetch, tuple):
@@ -189,14 +210,15 @@ def append(
     if not isinstance(messages, list | tuple):
         raise ConfigurationError(f"pass a list of messages, not {type(messages).__name__}")
     token = token or new_token()
-    elements = encode_messages(messages, token)
+    elements = codec.encode_messages(messages, token)
     settings = (limits.max_messages or 0, int(limits.keeps_system), limits.ttl_ms)
 
+    touch: tuple[ScriptCall, ...] = ()
+    if entry is not None:
+        touch = (scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms),)
+
     def commands(depth: int) -> tuple[Command | ScriptCall, ...]:
-        store = scripts.APPEND.on(key, token, depth, *settings, *elements)
-        if entry is None:
-            return (store,)
-        return store, scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms)
+        return scripts.APPEND.on(key, token, depth, *settings, *elements), *touch
 
     return Operation(
         "saving a turn",
@@ -238,28 +260,37 @@ def _seconds(replies: Sequence[Any]) -> float | None:
     return replies[0] / 1000 if replies[0] >= 0 else None
 
 
-def _read_all(
-    replies: Sequence[Any], *, key: str, window: Window | None, with_ids: bool
-) -> Reading:
+class _TooFewError(Exception):
+    """There are more messages than were fetched, and the window goes on."""
+
+
+def _read_all(replies: Sequence[Any], *, key: str, ids: Sequence[str]) -> Reading:
     elements: list[bytes] = replies[0]
-    ids = frozenset(filter(None, map(message_id, elements))) if with_ids else frozenset()
-    if window is None:
-        return Reading(list(_decoded(elements, key))[::-1], ids)
-    first = elements[-1] if elements else None
-    return Reading(_within(window, elements, first, len(elements), key), ids)
+    messages = [codec.decode_message(element, key, i) for i, element in enumerate(elements)]
+    messages.reverse()
+    return Reading(messages, _among(ids, [message.id for message in messages] if ids else ()))
 
 
-def _read_window(replies: Sequence[Any], *, key: str, window: Window) -> Reading:
-    length, first, elements = replies[0]
-    return Reading(_within(window, elements, first, length, key))
+def _read_window(
+    replies: Sequence[Any], *, key: str, window: Window, ids: Sequence[str], bounded: bool
+) -> Reading:
+    length, first, elements, *candidates = replies[0]
+    oldest = codec.decode_message(first, key, length - 1) if first and window.keep_system else None
+    whole = len(elements) == length
+    cut = bounded and not whole and len(elements) <= window.reach
+    try:
+        messages = select(_decoded(elements, key, cut=cut), window, oldest, whole=whole)
+    except _TooFewError:
+        return Reading([], is_cut=True)
+    return Reading(messages, _among(ids, map(codec.message_id, *candidates or [()])))
 
 
-def _within(
-    window: Window, elements: Sequence[bytes], first: bytes | None, length: int, key: str
-) -> list[BaseMessage]:
-    oldest = decode_message(first, key, length - 1) if first and window.keep_system else None
-    return select(_decoded(elements, key), window, oldest, whole=len(elements) == length)
+def _decoded(elements: Sequence[bytes], key: str, *, cut: bool) -> Iterable[BaseMessage]:
+    for i, element in enumerate(elements):
+        yield codec.decode_message(element, key, i)
+    if cut:
+        raise _TooFewError
 
 
-def _decoded(elements: Iterable[bytes], key: str) -> Iterable[BaseMessage]:
-    return (decode_message(element, key, i) for i, element in enumerate(elements))
+def _among(ids: Sequence[str], stored: Iterable[object]) -> frozenset[str]:
+    return frozenset(ids).intersection(id_ for id_ in stored if isinstance(id_, str))

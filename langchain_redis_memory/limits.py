@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from langchain_redis_memory.errors import ConfigurationError
@@ -30,6 +31,11 @@ def check_ttl(ttl: object, name: str = "ttl") -> None:
 def in_milliseconds(seconds: float) -> int:
     """Give seconds as Redis counts them."""
     return int(seconds * 1000)
+
+
+@lru_cache(maxsize=64)
+def _newest(messages: int) -> Window:
+    return Window(messages=messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +70,12 @@ class Limits:
     @property
     def reading(self) -> Window | None:
         """The window as a `Window`."""
-        return Window(messages=self.window) if isinstance(self.window, int) else self.window
+        return _newest(self.window) if isinstance(self.window, int) else self.window
 
     @property
     def keeps_system(self) -> bool:
         """Whether a leading system message outlives the messages that follow it."""
-        return self.reading is None or self.reading.keep_system
+        return not isinstance(self.window, Window) or self.window.keep_system
 
     def changed(self, changes: dict[str, Any]) -> Limits:
         """Give these limits with some changed, refusing names that are none of them."""

@@ -13,6 +13,7 @@ from langchain_redis_memory.storage.operation import combined
 if TYPE_CHECKING:
     from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.steps import Steps
 
 
 class KnownProfile(NamedTuple):
@@ -36,24 +37,35 @@ class Recalled(NamedTuple):
     """What is known of the user; empty unless asked for."""
 
 
-def recall(
+def recalling(
     conversation: Conversation | None,
     profiles: Sequence[KnownProfile] = (),
     *,
-    with_ids: bool = False,
-) -> Operation[Recalled]:
-    """Read a conversation, profiles, or both.
+    ids: Sequence[str] = (),
+) -> Steps[Recalled]:
+    """Read a conversation, profiles, or both, in one round trip, as `Conversation.read` does.
 
     Args:
         conversation: Whose window is read, and whose expiry is put off.
-        profiles: Those that are given as one. What a later one holds under a name
-            stands in place of what an earlier one does.
-        with_ids: See `Conversation.read`.
+        profiles: Those that are given as one. What a later one holds under a name stands in place
+            of what an earlier one does.
+        ids: See `Conversation.read`.
     """
+    found: Recalled = yield _recall(conversation, profiles, ids)
+    if conversation is not None and found.reading.is_cut:
+        window = read(conversation.key, conversation.limits, conversation.entry, ids=ids)
+        found = found._replace(reading=(yield window))
+    return found
+
+
+def _recall(
+    conversation: Conversation | None, profiles: Sequence[KnownProfile], ids: Sequence[str]
+) -> Operation[Recalled]:
     asked: list[Operation[Any]] = [_profile(*profile) for profile in profiles]
     if conversation is None:
         return combined(lambda *found: Recalled(Reading([]), _merged(found)), *asked)
-    window = read(conversation.key, conversation.limits, conversation.entry, with_ids=with_ids)
+    key, limits, entry = conversation.key, conversation.limits, conversation.entry
+    window = read(key, limits, entry, ids=ids, bounded=True)
     return combined(lambda reading, *found: Recalled(reading, _merged(found)), window, *asked)
 
 

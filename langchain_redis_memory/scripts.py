@@ -14,80 +14,84 @@ local function decoded(element)
   local ok, message = pcall(cjson.decode, element)
   return ok and type(message) == 'table' and message or {}
 end
-local function kind_of(element)
-  return string.match(element, '^{"type": ?"(%a+)"')
-      or string.match(element, '^{"append": ?"%x+", ?"type": ?"(%a+)"')
+local function role_of(element)
+  local kind = string.match(element, '^{"append": ?"%x+", ?"type": ?"(%a+)"')
+      or string.match(element, '^{"type": ?"(%a+)"')
       or tostring(decoded(element).type)
-end
-local function by_user(element)
-  local kind = kind_of(element)
-  if kind ~= 'chat' and kind ~= 'ChatMessageChunk' then
-    return kind == 'human' or kind == 'HumanMessageChunk'
+  if kind == 'human' or kind == 'HumanMessageChunk' then return 'user' end
+  if kind == 'chat' or kind == 'ChatMessageChunk' then
+    local data = decoded(element).data
+    local role = type(data) == 'table' and data.role
+    return (role == 'user' or role == 'human') and 'user' or 'other'
   end
-  local data = decoded(element).data
-  local role = type(data) == 'table' and data.role
-  return role == 'user' or role == 'human'
+  if string.find(kind, '^[tT]ool') or string.find(kind, '^[fF]unction') then return 'result' end
+  return string.find(kind, '^[sS]ystem') and 'system' or 'other'
 end
-local function is_result(element)
-  local kind = kind_of(element)
-  return string.find(kind, '^[tT]ool') or string.find(kind, '^[fF]unction')
-end
-local function opens_turn(at, index)   -- at(0) is the newest element, at(1) the one before it
-  if not by_user(at(index)) then return false end
-  local before = at(index + 1)
-  if before and by_user(before) then return false end
+local function opens_turn(role, index)   -- role(0) is the newest's, role(1) the one before
+  if role(index) ~= 'user' or role(index + 1) == 'user' then return false end
   for later = index - 1, 0, -1 do
     -- A result that follows the user directly answers a call from before.
-    if not by_user(at(later)) then return not is_result(at(later)) end
+    if role(later) ~= 'user' then return role(later) ~= 'result' end
   end
   return true
 end
 """
 
 APPEND = Script(
-    _TURNS
-    + """
+    """
 -- Arguments: token, how many of the newest elements can hold a repeat (0: all; -1: all, told by the
 -- token alone), messages to keep (0: all), whether a leading system message is kept, time to live
 -- in ms (0: for ever), elements from the oldest on.
-local key, token, depth, keep = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local function is_there()
-  if depth >= 0 then   -- the newest of the elements, which trimming removes last
-    return redis.call('LPOS', key, ARGV[#ARGV], 'MAXLEN', depth)
-  end
+local key, depth, keep = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local length = 0
+if depth >= 0 then   -- the newest of the elements, which trimming removes last
+  if redis.call('LPOS', key, ARGV[#ARGV], 'MAXLEN', depth) then return 0 end
+else
   for from = 0, redis.call('LLEN', key), 500 do
     for _, element in ipairs(redis.call('LRANGE', key, from, from + 499)) do
-      if string.match(element, '^{"append": ?"(%x+)"') == token then return true end
+      if string.match(element, '^{"append": ?"(%x+)"') == ARGV[1] then return 0 end
     end
   end
 end
-if is_there() then return 0 end
 for from = 6, #ARGV, 1000 do
-  redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
+  length = redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
 
-local function at(index) return redis.call('LINDEX', key, index) end
-local function oldest_to_keep(length, room)
-  for index = room - 1, 0, -1 do
-    if opens_turn(at, index) then return index end
-  end
-  for index = room, length - 1 do   -- the newest turn alone is larger: it is kept whole
-    if opens_turn(at, index) then return index end
-  end
-  for index = room - 1, 0, -1 do    -- no user speaks here: cut anywhere but before a result
-    if not is_result(at(index)) then return index end
-  end
-  for index = room, length - 1 do
-    if not is_result(at(index)) then return index end
-  end
-  return room - 1
-end
-
-local length = redis.call('LLEN', key)
 if keep > 0 and length > keep then
-  local first = at(-1)
-  local pinned = ARGV[4] == '1' and string.find(kind_of(first), '^[sS]ystem')
-  local last = oldest_to_keep(length, pinned and math.max(keep - 1, 1) or keep)
+"""
+    + _TURNS
+    + """
+  local roles, step, newer = {}, 2, true   -- fetched in growing steps, first towards the newest
+  local function role(index)
+    if index < 0 or index >= length then return nil end
+    if not roles[index] then
+      local from = newer and math.max(index - step, 0) or index
+      for offset, element in ipairs(redis.call('LRANGE', key, from, from + step + 1)) do
+        roles[from + offset - 1] = roles[from + offset - 1] or role_of(element)
+      end
+      step = math.min(step * 4, 128)
+    end
+    return roles[index]
+  end
+  local function last_to_keep(room)
+    for index = room - 1, 0, -1 do
+      if opens_turn(role, index) then return index end
+    end
+    newer = false
+    for index = room, length - 1 do   -- the newest turn alone is larger: it is kept whole
+      if opens_turn(role, index) then return index end
+    end
+    for index = room - 1, 0, -1 do    -- no user speaks here: cut anywhere but before a result
+      if role(index) ~= 'result' then return index end
+    end
+    for index = room, length - 1 do
+      if role(index) ~= 'result' then return index end
+    end
+    return room - 1
+  end
+  local first = redis.call('LINDEX', key, -1)
+  local pinned = ARGV[4] == '1' and role_of(first) == 'system'
+  local last = last_to_keep(pinned and math.max(keep - 1, 1) or keep)
   redis.call('LTRIM', key, 0, last)
   if pinned and last < length - 1 then redis.call('RPUSH', key, first) end
 end
@@ -100,29 +104,105 @@ return 1
 
 READ_WINDOW = Script(
     _TURNS
-    + """
--- Arguments: how many messages, time to live in ms (0: leave it). Returns the length of the list,
--- its oldest element and at least so many of the newest elements as hold the beginning of a turn
--- and what stands before it.
-local key, reach, ttl = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local found = redis.call('LRANGE', key, 0, reach)
+    + r"""
+-- Arguments: how many messages, how many bytes (0: any number), time to live in ms (0: leave it),
+-- ids to look for, as JSON. Returns the length of the list, its oldest element, and of the newest
+-- elements as many as the limits say, and so many more as hold the beginning of a turn and what
+-- stands before it; then, if ids are given, elements that may have them.
+local key, reach, room = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local found = redis.call('LRANGE', key, 0, room > 0 and math.min(reach, 15) or reach)
 local length = redis.call('LLEN', key)
-local function at(index) return found[index + 1] end
+local function fetch(count)
+  local elements = redis.call('LRANGE', key, #found, #found + math.min(count, 100) - 1)
+  local bytes = 0
+  for _, element in ipairs(elements) do
+    found[#found + 1] = element
+    bytes = bytes + #element
+  end
+  return bytes
+end
+if room > 0 then
+  local bytes = 0
+  for _, element in ipairs(found) do bytes = bytes + #element end
+  while #found < length and #found <= reach and bytes <= room do
+    local likely = math.ceil((room + 1 - bytes) * #found / bytes)
+    bytes = bytes + fetch(math.min(reach + 1 - #found, likely))
+  end
+end
+
+local roles = {}
+local function role(index)
+  if found[index + 1] and not roles[index] then roles[index] = role_of(found[index + 1]) end
+  return roles[index]
+end
 local function has_turn(from)
   for index = from, #found - 2 do
-    if opens_turn(at, index) then return true end
+    if opens_turn(role, index) then return true end
   end
   return false
 end
 local from = 0
 while #found < length and not has_turn(from) do
   from = #found - 1
-  for _, element in ipairs(redis.call('LRANGE', key, #found, #found + reach)) do
-    found[#found + 1] = element
+  fetch(reach + 1)
+end
+local ttl = tonumber(ARGV[3])
+if ttl > 0 then redis.call('PEXPIRE', key, ttl) end
+local oldest = redis.call('LINDEX', key, -1)
+if #ARGV == 3 then return {length, oldest, found} end
+
+-- An id is sought by its text as JSON, as far as the next quotation mark. Each has its place among
+-- the arguments: of those that stand before one that was found, none need be found.
+local wanted, places, first, candidates = {}, {}, 4, {}
+for place = 4, #ARGV do
+  wanted[string.match(ARGV[place], '^"([^"]*)')] = place
+  local ok, id = pcall(cjson.decode, '[' .. ARGV[place] .. ']')
+  if ok then places[id[1]] = place end
+end
+local find, sub = string.find, string.sub
+local function is_wanted(text)
+  return (wanted[text] or 0) >= first
+end
+local function has_one(element)
+  local ok, message = pcall(cjson.decode, element)
+  if not ok then return true end   -- the reader will tell
+  local data = type(message) == 'table' and message.data
+  local place = type(data) == 'table' and places[data.id] or 0
+  if place < first then return false end
+  first = place + 1
+  return true
+end
+local function may_have_one(element)
+  if find(element, '^{"append":"') then   -- `storage.codec` spells an id in one way
+    local _, at = find(element, 'id":"', 1, true)
+    while at do
+      local closing = find(element, '"', at + 1, true) or #element
+      if is_wanted(sub(element, at + 1, closing - 1)) then return has_one(element) end
+      _, at = find(element, 'id":"', closing, true)
+    end
+    return false
+  end
+  -- Others may escape what they like, or write UTF-16.
+  if find(element, '\0', 1, true) or find(element, 'u0069', 1, true)
+      or find(element, 'u0064', 1, true) then
+    return true
+  end
+  local _, at = find(element, 'id"', 1, true)
+  while at do
+    local text, closing = string.match(element, '^%s*:%s*"([^"\\]*)(.)', at + 1)
+    if closing == '\\' then return true end
+    if text and is_wanted(text) then return has_one(element) end
+    _, at = find(element, 'id"', at + 1, true)
+  end
+  return false
+end
+for from = 0, length - 1, 100 do
+  if first > #ARGV then break end
+  for _, element in ipairs(redis.call('LRANGE', key, from, from + 99)) do
+    if may_have_one(element) then candidates[#candidates + 1] = element end
   end
 end
-if ttl > 0 then redis.call('PEXPIRE', key, ttl) end
-return {length, redis.call('LINDEX', key, -1), found}
+return {length, oldest, found, candidates}
 """
 )
 

@@ -13,7 +13,7 @@ from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
 from langchain_redis_memory.interrupted import cut_short, sent_part
 from langchain_redis_memory.part import check_flag
-from langchain_redis_memory.recall import recall
+from langchain_redis_memory.recall import recalling
 from langchain_redis_memory.rendering import render
 from langchain_redis_memory.storage.codec import encode_messages
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.conversation import Conversation, Reading
     from langchain_redis_memory.recall import KnownProfile, Recalled
     from langchain_redis_memory.shapes import Shapes
-    from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class Turn:
     token: str = field(default_factory=new_token)
 
     @property
-    def has_ids(self) -> bool:
-        """Whether the caller's messages could be stored already, sent once more."""
-        return any(message.id for message in self.new)
+    def ids(self) -> list[str]:
+        """The ids of the caller's messages, which could be stored already and sent once more."""
+        return [message.id for message in self.new if message.id and isinstance(message.id, str)]
 
-    def reading(self) -> Operation[Recalled]:
-        """Ask for what the runnable is to know, in one round trip."""
-        return recall(self.conversation, self.profiles, with_ids=self.has_ids)
+    def reading(self) -> Steps[Recalled]:
+        """Ask for what the runnable is to know; see `recalling`."""
+        return recalling(self.conversation, self.profiles, ids=self.ids)
 
     def begin(self, reading: Reading, profile: Mapping[str, Any] | None = None) -> None:
         """Put the input together, without messages that are stored already.

@@ -13,13 +13,21 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
+    ChatMessageChunk,
     FunctionMessage,
+    FunctionMessageChunk,
     HumanMessage,
+    HumanMessageChunk,
     SystemMessage,
     ToolMessage,
+    ToolMessageChunk,
 )
 
 from langchain_redis_memory.errors import ConfigurationError
+
+# Of text, a token is about 4 bytes; what a provider tells of a short answer, in JSON, makes up to
+# 40 of it. The rest is for tokenizers that are unlike others.
+_BYTES_PER_TOKEN = 64
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -66,6 +74,11 @@ class Window:
         """How many messages to fetch at most; a message has at least one token."""
         return min(limit for limit in (self.messages, self.tokens) if limit is not None)
 
+    @property
+    def likely_bytes(self) -> int:
+        """How many bytes to fetch at first; 0 for as many as `reach` messages have."""
+        return 0 if self.tokens is None else _BYTES_PER_TOKEN * self.tokens
+
 
 def check_count(name: str, value: object) -> None:
     """Refuse what is neither None nor a positive whole number."""
@@ -79,9 +92,8 @@ def check_count(name: str, value: object) -> None:
 
 def opens_turn(message: BaseMessage) -> bool:
     """Tell whether the message is one of the user's."""
-    if isinstance(message, ChatMessage):
-        return message.role in {"user", "human"}
-    return isinstance(message, HumanMessage)
+    kind = type(message)
+    return kind in _USERS or (kind in _CHATS and getattr(message, "role", "") in {"user", "human"})
 
 
 def select(
@@ -105,13 +117,16 @@ def select(
     room = _Room(window, system)
     turns: list[list[BaseMessage]] = []
     turn: list[BaseMessage] = []  # newest first, like `turns`
+    is_opened = False
     for message in newest_first:
-        if turn and _is_turn(turn) and not opens_turn(message):
+        by_user = opens_turn(message)
+        if is_opened and not by_user and _is_turn(turn):
             if not room.takes(turn) and turns:
                 return _with_calls(system + _in_order(turns))
             turns.append(turn)
             turn = []
         turn.append(message)
+        is_opened = by_user
     if whole and system:
         turn.pop()  # the first message itself, which stands in front in any case
     if whole and (room.takes(turn) or (not turns and _is_turn(turn))):
@@ -125,12 +140,16 @@ def _is_turn(newest_first: list[BaseMessage]) -> bool:
     """Tell whether the messages begin with the user's, and with nothing that answers a call."""
     if not newest_first or not opens_turn(newest_first[-1]):
         return False
-    then = (message for message in reversed(newest_first) if not opens_turn(message))
-    return not isinstance(next(then, None), ToolMessage | FunctionMessage)
+    for message in reversed(newest_first):
+        if not opens_turn(message):
+            return type(message) not in _RESULTS
+    return True
 
 
 def _with_calls(messages: list[BaseMessage]) -> list[BaseMessage]:
     """Leave out results whose call was cut away, which happens when turns run into each other."""
+    if _TOOLS.isdisjoint(map(type, messages)):
+        return messages
     calls = {
         call["id"]
         for message in messages
@@ -138,6 +157,13 @@ def _with_calls(messages: list[BaseMessage]) -> list[BaseMessage]:
         for call in (*message.tool_calls, *message.invalid_tool_calls)
     }
     return [m for m in messages if not isinstance(m, ToolMessage) or m.tool_call_id in calls]
+
+
+# What is stored is of exactly these classes; to ask for their subclasses takes ten times as long.
+_USERS = frozenset({HumanMessage, HumanMessageChunk})
+_CHATS = frozenset({ChatMessage, ChatMessageChunk})
+_TOOLS = frozenset({ToolMessage, ToolMessageChunk})
+_RESULTS = _TOOLS | {FunctionMessage, FunctionMessageChunk}
 
 
 class _Room:
@@ -170,6 +196,6 @@ def _tail(newest_first: list[BaseMessage], room: _Room) -> list[BaseMessage]:
     for position, message in enumerate(newest_first):
         if not room.takes([message]) and fitting:
             break
-        if not isinstance(message, ToolMessage | FunctionMessage):
+        if type(message) not in _RESULTS:
             fitting = position + 1
     return newest_first[:fitting]

@@ -54,7 +54,7 @@ LAYERS = [
     {"storage.servers", "storage.urls", "storage.embedded", "storage.pools"},
     {"storage.executor", "storage.codec"},
     {"storage.requests"},
-    {"storage.failures", "storage.exact"},
+    {"storage.failures", "storage.exact", "storage.plain"},
     {
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
         "storage.turnstile",

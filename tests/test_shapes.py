@@ -406,14 +406,14 @@ def test_a_turn_gives_and_records():
     turn.begin(Reading([SystemMessage("be kind")]))
     assert turn.given == [SystemMessage("be kind"), HI]
     assert turn.record("yo") == [HI, YO]
-    assert not turn.has_ids
+    assert turn.ids == []
 
 
 def test_a_turn_leaves_out_what_is_stored():
     """Messages with known ids are new neither to the runnable nor to the history."""
     known, twice = HumanMessage("a", id="1"), HumanMessage("b", id="2")
     turn = _turn([known, twice, twice, HI, HI])
-    assert turn.has_ids
+    assert turn.ids == ["1", "2", "2"]
     turn.begin(Reading([YO], frozenset({"1"})))  # the window does not reach back to it
     assert turn.given == [YO, twice, HI, HI]
     assert turn.record(AIMessage("x")) == [twice, HI, HI, AIMessage("x")]

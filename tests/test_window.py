@@ -298,9 +298,11 @@ def test_redis_fetches_what_python_selects_from(server, memory):
         write(server.client, chat.key, messages, forms)
         expected = choose(messages, window)
         assert chat.read().messages == expected
-        everything = chat.read(with_ids=True)
+        ids = [message.id for message in messages]
+        everything = chat.read(ids=["before", *ids, "after"])
         assert everything.messages == expected
-        assert everything.ids == {message.id for message in messages}
+        assert everything.ids.issubset(ids)
+        assert everything.ids.issuperset(ids[-1:])
 
     check()
 
@@ -339,6 +341,22 @@ def test_a_conversation_never_grows_past_its_size(server, memory):
             assert len(kept) <= size or rest == newest_turn(rest)
 
     check()
+
+
+@pytest.mark.parametrize("part", [HumanMessage("h"), AIMessage("a")], ids=["user", "agent"])
+def test_a_conversation_without_turns_is_trimmed_in_large_steps(server, memory, part):
+    """What is looked at to find where to cut is fetched in tens of requests, not in thousands."""
+    chat = memory.conversation("a", "u", "s", max_messages=3000)
+    chat.append([part] * 3000)
+    server.client.config_resetstat()
+    chat.append([part] * 2)
+    stats = server.client.info("commandstats")
+    calls = {
+        name: stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("lrange", "lindex")
+    }
+    assert calls["lrange"] < 50
+    assert calls["lindex"] <= 1
+    assert chat.count() in {3000, 3002}  # a user's messages in a row are one turn
 
 
 def test_a_window_is_fetched_without_the_rest(server, memory):

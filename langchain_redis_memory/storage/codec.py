@@ -10,11 +10,13 @@ rest, and its elements, which have no token, are read here.
 
 A message is read by its class, whose validators do more than validate: with an empty
 ``tool_calls`` they parse the provider's own form of the calls once more, and they drop a call's
-``extras``. So each message is read on a trial before it is stored. Fields that came back changed
-are named in a key ``assigned``, and assigned as they stand after the class has been asked. Fields
-that the class refuses, such as a usage of ``total_cost`` alone, which LangChain's caches assign,
-stand in a key ``apart``, where they make no other reader fail. A message that its class refuses as
-a whole is refused here, since it would make its conversation unreadable.
+``extras``. Most messages they leave as they are, which `plain` can tell without asking them: those
+are built and stored at once. Each other one is read on a trial before it is stored. Fields that
+came back changed are named in a key ``assigned``, and assigned as they stand after the class has
+been asked. Fields that the class refuses, such as a usage of ``total_cost`` alone, which
+LangChain's caches assign, stand in a key ``apart``, where they make no other reader fail. A
+message that its class refuses as a whole is refused here, since it would make its conversation
+unreadable.
 
 orjson is fast but inexact at the edges: it writes NaN as null, refuses integers over 64 bits and
 lone surrogates, and reads large integers as floats. What it holds exactly is written by it,
@@ -50,7 +52,8 @@ from langchain_core.messages import (
 from pydantic import ValidationError
 
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
-from langchain_redis_memory.storage.exact import canonical, fits
+from langchain_redis_memory.storage.exact import are_usual, canonical, fits, sized
+from langchain_redis_memory.storage.plain import is_plain, plain_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,12 +84,16 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
         CorruptedDataError: It is not a message.
     """
     try:
-        stored = _load(element)
-        message = messages_from_dict([stored])[0]
-        for name in stored.get("assigned", ()):
-            _assign(message, name, stored["data"][name])
-        for name, value in stored.get("apart", {}).items():
-            _assign(message, name, value)
+        stored = (orjson.loads if element.startswith(_COMPACT) else json.loads)(element)
+        message = plain_message(stored["type"], stored["data"])
+        if message is None:
+            message = messages_from_dict([stored])[0]
+        if "assigned" in stored:
+            for name in stored["assigned"]:
+                _assign(message, name, stored["data"][name])
+        if "apart" in stored:
+            for name, value in stored["apart"].items():
+                _assign(message, name, value)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = type(error).__name__
     else:
@@ -114,7 +121,7 @@ def dump_element(stored: dict[str, Any]) -> bytes:
     """
     ours = next(iter(stored), None) == "append" and isinstance(stored["append"], str)
     # The levels of a message are counted from its fields, which are two levels down.
-    return _dump(stored, exact=ours and fits(stored, "element", depth=-1))
+    return sized(_dump(stored, exact=ours and fits(stored, "element", depth=-1)), "element")
 
 
 def are_alike(one: bytes, other: bytes) -> bool:
@@ -134,6 +141,14 @@ def message_id(element: bytes) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # whoever reads the messages themselves reports the damage
     return found if isinstance(found, str) else None
+
+
+def spelled_id(id_: str) -> bytes:
+    """Write an id as the elements that are written here have it, for scripts to look for it."""
+    try:
+        return orjson.dumps(id_)
+    except TypeError:
+        return json.dumps(id_).encode()
 
 
 def message_kind(element: bytes) -> str | None:
@@ -166,11 +181,20 @@ def _encode(message: BaseMessage, path: str, token: str) -> bytes:
         )
     # The fields as they are: model_dump would turn an object inside them into a dict unasked.
     data = {**message.__dict__, **(message.__pydantic_extra__ or {})}
+    stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
+    if is_plain(type(message), data) and are_usual(data.values()):
+        try:
+            return sized(orjson.dumps(stored), path)
+        except TypeError:  # an integer, a surrogate or a key that it does not hold
+            pass
+    return sized(_encoded_with_care(message, stored, path), path)
+
+
+def _encoded_with_care(message: BaseMessage, stored: dict[str, Any], path: str) -> bytes:
     try:
-        exact = False not in [fits(value, name) for name, value in data.items()]
+        exact = False not in [fits(value, name) for name, value in stored["data"].items()]
     except UnstorableError as found:
         raise UnstorableError(f"{path}.{found.field}", found.reason) from None
-    stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
     _make_readable(message, stored, path)
     return _dump(stored, exact=exact)
 

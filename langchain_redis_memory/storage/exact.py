@@ -9,13 +9,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_DEPTH = 200
 """Levels of nesting. orjson writes 254; what is written must be readable again."""
 
+MAX_BYTES = 512 * 2**20
+"""What Redis takes as one value: https://redis.io/docs/latest/develop/data-types/strings/."""
+
+_SCALARS = frozenset((str, int, bool, NoneType))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPLIT_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
 _INT64, _UINT64 = -(2**63), 2**64
@@ -43,9 +51,25 @@ def encode_value(value: Any, where: str) -> bytes:
             _not_finite(value, where) or where, "JSON has no NaN and no infinite numbers"
         ) from None
     try:
-        return text.encode()
+        encoded = text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can name
-        return json.dumps(value).encode()
+        encoded = json.dumps(value).encode()
+    return sized(encoded, where)
+
+
+def sized(encoded: bytes, where: str) -> bytes:
+    """Give what is to be stored back, if Redis takes so much.
+
+    Raises:
+        UnstorableError: It is larger.
+    """
+    if len(encoded) > MAX_BYTES:
+        raise UnstorableError(
+            where,
+            f"it takes {len(encoded):,} bytes as JSON, and Redis holds {MAX_BYTES:,} in one value; "
+            "store what is large elsewhere, and here where it is",
+        )
+    return encoded
 
 
 def decode_value(value: bytes, key: str) -> Any:
@@ -76,6 +100,26 @@ def are_equal(one: bytes, other: bytes) -> bool:
 def canonical(value: Any) -> str:
     """Write a JSON value so that equal ones are equal texts: NaN equals NaN, 1 is not 1.0."""
     return json.dumps(value, sort_keys=True)
+
+
+def are_usual(values: Iterable[Any], depth: int = 1) -> bool:
+    """Tell at once that orjson either holds the values exactly or raises a `TypeError`.
+
+    They are of the plain types alone. False says nothing: ask `fits`, which also tells what is
+    wrong, and where.
+    """
+    for value in values:
+        kind = type(value)
+        if kind in _SCALARS:
+            continue
+        if kind is dict or kind is list:
+            if depth > MAX_DEPTH:
+                return False
+            if value and not are_usual(value.values() if kind is dict else value, depth + 1):
+                return False
+        elif kind is not float or not math.isfinite(value):
+            return False
+    return True
 
 
 def fits(value: Any, where: str, depth: int = 1) -> bool:
