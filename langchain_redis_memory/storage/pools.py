@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import weakref
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ import redis.sentinel
 from langchain_redis_memory.storage.retry import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from langchain_redis_memory.storage.lanes import Request
 
 
 class _InTime:
@@ -84,6 +87,65 @@ class Pool(redis.BlockingConnectionPool):
                     connection.disconnect()
 
 
+class _Exchanging:
+    """A connection of an event loop on which many requests are one exchange."""
+
+    async def exchange(self, batch: Sequence[Request]) -> None:
+        """Send all commands in one piece, and give each request its replies as they come.
+
+        redis-py's own way, a task and a timer for every write and every reply, costs more than
+        the trip.
+
+        Raises:
+            redis.ConnectionError: The connection broke; some requests may have their replies.
+            redis.TimeoutError: There was no further reply for as long as `socket_timeout` says.
+        """
+        connection = cast("Any", self)
+        patience, now = connection.socket_timeout, asyncio.get_running_loop().time
+        try:
+            await connection.check_health()
+            if (writer := connection._writer) is None:
+                raise redis.ConnectionError("the connection was closed meanwhile")
+            async with asyncio.timeout(patience) as limit:
+                writer.write(b"".join([request.packed for request in batch]))
+                await writer.drain()
+                for request in batch:
+                    replies = []
+                    for _ in range(request.count):
+                        replies.append(await _reply(connection._parser))
+                        if patience:
+                            limit.reschedule(now() + patience)
+                    request.answer(replies)
+        except BaseException as error:
+            await connection.disconnect(nowait=True)  # what comes must be read by nobody
+            if isinstance(error, TimeoutError):
+                raise redis.TimeoutError("no reply came in time") from error
+            raise
+        connection.next_health_check = now() + connection.health_check_interval
+
+
+async def _reply(parser: Any) -> Any:
+    try:
+        return await parser.read_response(disable_decoding=True)
+    except redis.ConnectionError as error:
+        if type(error) is redis.ConnectionError:
+            raise
+        return error  # the server said so, of this command: it is loading, for instance
+
+
+class AsyncPool(redis.asyncio.BlockingConnectionPool):
+    """A pool whose connections exchange many requests at once."""
+
+    def __init__(self, *, connection_class: Any = redis.asyncio.Connection, **options: Any) -> None:
+        super().__init__(connection_class=exchanging(connection_class), **options)
+
+
+@cache
+def exchanging(kind: type) -> type:
+    """Make a class of connections that exchange many requests at once."""
+    return type(kind.__name__, (_Exchanging, kind), {})
+
+
 class InTurn(list[Any]):
     """The sentinels in the order in which they are asked.
 
@@ -102,9 +164,7 @@ class SentinelPool(redis.sentinel.SentinelConnectionPool, Pool):
     """Asks the sentinels for the primary, and makes callers wait for a connection."""
 
 
-class AsyncSentinelPool(
-    redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool
-):
+class AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, AsyncPool):
     """The same on an event loop."""
 
 

@@ -40,6 +40,13 @@ def _as_bytes(command: Command) -> Command:
     return (name, *(part.encode() if isinstance(part, str) else part for part in arguments))
 
 
+def key_of(command: Command) -> Any:
+    """Give the key of a command, by which a cluster is asked for its node; None if it has none."""
+    if len(command) == 1:
+        return None
+    return command[3 if command[0] in ("EVAL", "EVALSHA") else 1]
+
+
 def unknown_scripts(replies: Sequence[Any]) -> list[int]:
     """Tell which commands named a script that the server does not have, as after a restart."""
     return [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]

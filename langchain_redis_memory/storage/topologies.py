@@ -25,6 +25,7 @@ from redis.retry import Retry
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.storage.pools import (
     AsyncClusterBefore8,
+    AsyncPool,
     AsyncSentinelPool,
     InTurn,
     Pool,
@@ -106,7 +107,7 @@ class Standalone:
         )
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
-        return redis.asyncio.BlockingConnectionPool(
+        return AsyncPool(
             connection_class=self._connection_class(redis.asyncio),
             **self._reached(),
             retry=_no_async_retry(),
@@ -232,6 +233,12 @@ class Cluster(Standalone):
             retry=_no_retry(),
             **{name: value for name, value in self._options.items() if name != "timeout"},
         )
+
+    def async_pool(self, host: str, port: int) -> AsyncPool:
+        """Make a pool of connections to one node."""
+        options = {**self._reached(), "host": host, "port": port}
+        kind = self._connection_class(redis.asyncio)
+        return AsyncPool(connection_class=kind, **options, retry=_no_async_retry())
 
     def async_client(self) -> AsyncClient:
         """See `Server.async_client`."""
