@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from redis import exceptions as redis_errors
@@ -61,10 +62,12 @@ class ClusterWay:
         self._patience = patience
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._departed = False
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def ready(self) -> None:
         """See `Way.ready`."""
-        await self._slots.ready()
+        if await self._slots.ready():
+            self._leave_those_gone()
 
     def doubt(self) -> None:
         """See `Way.doubt`."""
@@ -93,12 +96,13 @@ class ClusterWay:
     async def aclose(self) -> None:
         """See `Way.aclose`."""
         await self._slots.settle()
-        await asyncio.gather(*(lane.aclose() for lane in self._lanes.values()))
+        lanes = (lane.aclose() for lane in self._lanes.values())
+        await asyncio.gather(*lanes, *self._closing)
 
     def _owner(self, command: Command) -> Any:
         key = key_of(command)
         if key is None:
-            return self._client.get_random_primary_node()
+            return random.choice(self._client.get_primaries())  # noqa: S311 - it guards nothing
         return self._client.get_node_from_key(key)
 
     def _lane(self, host: str, port: int) -> Lane:
@@ -126,6 +130,14 @@ class ClusterWay:
                     return outcome
                 replies[position] = outcome[-1]
         return replies
+
+    def _leave_those_gone(self) -> None:
+        known = {(node.host, int(node.port)) for node in self._client.get_nodes()}
+        for place, lane in [*self._lanes.items()]:
+            if place not in known and lane.idle:
+                closing = asyncio.ensure_future(self._lanes.pop(place).aclose())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _depart(self) -> None:
         if not self._departed:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from langchain_redis_memory.storage.cluster_way import Nodes
+    from langchain_redis_memory.storage.pools import AsyncPool
     from langchain_redis_memory.storage.servers import Client, Server
     from langchain_redis_memory.storage.ways import Way
 
@@ -223,9 +224,7 @@ class AsyncExecutor:
 
     async def _leave_demoted_server(self) -> None:
         if isinstance(self.client, redis.asyncio.Redis):
-            # The pool's own `disconnect` would wait, and close what others begin to use meanwhile.
-            for connection in [*self.client.connection_pool._available_connections]:  # noqa: SLF001
-                await connection.disconnect(nowait=True)
+            await cast("AsyncPool", self.client.connection_pool).leave()
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_redis_memory.errors import MemoryClosedError
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 Outcome = list[Any] | Exception
 """The replies to a request, errors of the server among them, or what became of it instead."""
 
-# What a batch holds at most, unless a single request is larger. Half of it is what goes through a
-# socket at once; more commands would make the first wait longer than they spare the last.
-_COMMANDS = 128
+# What a batch holds at most, unless a single request is larger. Larger ones are no faster, and make
+# the last of them wait for the first.
+_COMMANDS = 64
 _BYTES = 1 << 15
 
 
@@ -114,6 +114,8 @@ class Lane:
             self._call()
 
     async def _travel(self) -> None:
+        if self._boarding is not asyncio.current_task():
+            await asyncio.sleep(0)  # a task factory began it at once (Python 3.12)
         self._boarding = None
         batch = self._board()
         if not batch:
@@ -130,7 +132,7 @@ class Lane:
             for request in batch:
                 request.answer(outcome)
             self._keys -= keys
-            self._under_way.discard(asyncio.current_task())
+            self._under_way.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             self._call()
 
     async def _carry(self, batch: Sequence[Request]) -> None:

@@ -88,13 +88,15 @@ class Slots:
         self._asked = False
         self._in_doubt = True
 
-    async def ready(self) -> None:
-        """See `Way.ready`."""
-        if self._in_doubt:
+    async def ready(self) -> bool:
+        """See `Way.ready`; tell whether it was asked."""
+        asks = self._in_doubt
+        if asks:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.ensure_future(self._ask())
                 self._asking.add_done_callback(_looked_at)
             await asyncio.shield(self._asking)  # who began it may leave
+        return asks
 
     def doubt(self) -> None:
         """See `Way.doubt`."""
@@ -106,12 +108,11 @@ class Slots:
             await asyncio.wait([self._asking])
 
     async def _ask(self) -> None:
+        await self._client.initialize()
         if self._asked:
             # redis-py does so when it tries again by itself, which it does not: without this it
             # would look for a primary that died for ever.
             await self._client.nodes_manager.initialize()
-        else:
-            await self._client.initialize()
         self._asked = True
         self._in_doubt = False
 
