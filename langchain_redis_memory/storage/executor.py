@@ -48,7 +48,7 @@ class RoundTrips:
         self.count = count
 
     def add(self) -> None:
-        """Count one request, which may hold several commands."""
+        """Count one request, which may hold several commands, also of several callers."""
         with self._lock:
             self.count += 1
 
@@ -115,14 +115,19 @@ class Executor:
 
     def _ask_for_slots(self) -> None:
         # redis-py asks a cluster which node has which keys when it tries again by itself, which it
-        # does not: without this it would look for a primary that died for ever.
-        cast("redis.RedisCluster", self.client).nodes_manager.initialize()
-        self._asks_for_slots = False
+        # does not: without this it would look for a primary that died for ever. One thread asks
+        # for all: before redis-py 7, two at once get in each other's way.
+        client = cast("redis.RedisCluster", self.client)
+        with _held(self._lock):
+            if self._asks_for_slots:
+                client.nodes_manager.initialize()
+                self._asks_for_slots = False
 
     def nodes(self) -> Layout:
         """Name the nodes that hold keys, for operations on each of them; a cluster is asked."""
         try:
             if isinstance(self.client, redis.RedisCluster):
+                self._asks_for_slots = True
                 self._ask_for_slots()
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
