@@ -107,7 +107,10 @@ class RedisMemory(Opening, Chats, Profiles, Sessions, Removal, Archive, Adoption
 
     @property
     def round_trips(self) -> int:
-        """How many requests went to the server so far; one may hold several commands."""
+        """How many requests went to the server so far.
+
+        One may hold several commands, and on an event loop those of several callers.
+        """
         return self._connection.trips.count
 
     def store(self, name: str, *, ttl: float | None = None) -> RedisStore:

@@ -654,22 +654,22 @@ class Wire:
         self.held = []
         send, asend = Executor._send, AsyncExecutor._send
 
-        def broken(executor, commands, node=None):
+        def broken(executor, commands, *where):
             fault = self.fault(commands)
             if fault == "held":
                 self.held.append(commands)
             if fault not in ("before", "held"):
-                replies = send(executor, commands, node)
+                replies = send(executor, commands, *where)
             if fault:
                 self.snap()
             return replies
 
-        async def abroken(executor, commands, node=None):
+        async def abroken(executor, commands, *where):
             fault = self.fault(commands)
             if fault == "held":
                 self.held.append(commands)
             if fault not in ("before", "held"):
-                replies = await asend(executor, commands, node)
+                replies = await asend(executor, commands, *where)
             if fault:
                 self.snap()
             return replies

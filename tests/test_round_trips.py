@@ -116,8 +116,8 @@ async def test_fifty_tool_messages_are_two_round_trips(server, memory, form, way
         assert pieces in ((2,) if way in ASYNC else (2, 3))
 
 
-async def test_turns_at_once_are_two_round_trips_each(server, memory):
-    """Ten turns of as many sessions at the same time are twenty requests."""
+async def test_turns_at_once_share_round_trips(server, memory):
+    """Ten turns of as many sessions read in one trip, and write in few."""
     chat = memory.with_history(RunnableLambda(lambda _: "yo"), agent="a")
     configs = [{"configurable": {"session_id": f"s{number}"}} for number in range(10)]
 
@@ -127,7 +127,9 @@ async def test_turns_at_once_are_two_round_trips_each(server, memory):
     await all_at_once()
     counted = Counted(server, memory)
     await all_at_once()
-    assert counted.since() == (20, 0, 20)
+    trips, connections, told = counted.since()
+    assert 2 <= trips <= 11
+    assert (connections, told) == (0, trips)
 
 
 @pytest.mark.parametrize("options", [{"window": 4}, {"max_messages": 6}, {"ttl": None}])

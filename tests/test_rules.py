@@ -53,7 +53,9 @@ LAYERS = [
     {"storage.topologies"},
     {"storage.servers", "storage.urls", "storage.embedded", "storage.pools"},
     {"storage.executor", "storage.codec"},
-    {"storage.requests"},
+    {"storage.cluster_way"},
+    {"storage.ways"},
+    {"storage.requests", "storage.lanes"},
     {"storage.failures", "storage.exact", "storage.plain"},
     {
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
@@ -132,7 +134,7 @@ def test_imports_point_down_only(name):
             "redis",
             {
                 *("storage.executor", "storage.failures", "storage.requests"),
-                "storage.servers",
+                *("storage.servers", "storage.ways", "storage.cluster_way"),
                 "storage.pools",
                 *("storage.topologies", "storage.urls"),
             },

@@ -174,10 +174,9 @@ class Connection:
 
     async def _arun_in_time(self, operation: Operation[T]) -> T:
         attempts = operation.attempts()
-        before = _cancellations()
         try:
             async with asyncio.timeout(self.policy.deadline) as limit:
-                result = await retry.acall(self.policy, lambda: self._aattempt(next(attempts)))
+                return await retry.acall(self.policy, lambda: self._aattempt(next(attempts)))
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -185,11 +184,6 @@ class Connection:
                 f"{operation.name} on Redis at {self.server.address} took longer than the "
                 f"deadline of {self.policy.deadline:g} s"
             ) from error
-        if _cancellations() > before:
-            # Until Python 3.12 asyncio.wait_for, which redis-py uses, loses a cancellation that
-            # comes together with what it waits for.
-            raise asyncio.CancelledError
-        return result
 
     def _attempt(self, operation: Operation[T]) -> T:
         if not self._prepared:
@@ -227,7 +221,7 @@ class Connection:
         if mine is None:
             self._refuse_if_closed()
             self._check_other_loops()
-            executor = AsyncExecutor(self.server, self.trips)
+            executor = AsyncExecutor(self.server, self.trips, self.policy.deadline)
             mine = self._by_loop[loop] = _LoopClient(executor)
             await mine.closer.__anext__()
         return mine.executor
@@ -276,11 +270,6 @@ async def _closes_with_loop(mine: _LoopClient) -> AsyncGenerator[None]:
             if late:
                 break
         await mine.executor.aclose()
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,15 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import redis
 import redis.asyncio
 from redis import exceptions as redis_errors
-from redis.client import NEVER_DECODE
 
-from langchain_redis_memory.errors import MemoryClosedError, StorageUnavailable
+from langchain_redis_memory.errors import StorageUnavailable
+from langchain_redis_memory.storage.cluster_way import ClusterWay
 from langchain_redis_memory.storage.failures import FAILURES, says_demoted, translate
+from langchain_redis_memory.storage.lanes import Lane
 from langchain_redis_memory.storage.operation import Command, Layout, Operation
 from langchain_redis_memory.storage.requests import (
     by_digest,
     checked,
     in_full,
+    key_of,
     layout_of,
     packed,
     refuse_if_gone,
@@ -28,16 +28,17 @@ from langchain_redis_memory.storage.requests import (
 )
 from langchain_redis_memory.storage.retry import patience
 from langchain_redis_memory.storage.turnstile import Turnstile
+from langchain_redis_memory.storage.ways import RAW, GivenWay, SharedWay
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from langchain_redis_memory.storage.cluster_way import Nodes
+    from langchain_redis_memory.storage.pools import AsyncPool
     from langchain_redis_memory.storage.servers import Client, Server
+    from langchain_redis_memory.storage.ways import Way
 
 T = TypeVar("T")
-
-# A client that was passed in may decode replies; ours are bytes for the codec to read.
-_RAW: dict[str, Any] = {NEVER_DECODE: []}
 
 
 class RoundTrips:
@@ -48,7 +49,7 @@ class RoundTrips:
         self.count = count
 
     def add(self) -> None:
-        """Count one request, which may hold several commands."""
+        """Count one request, which may hold several commands, also of several callers."""
         with self._lock:
             self.count += 1
 
@@ -115,14 +116,19 @@ class Executor:
 
     def _ask_for_slots(self) -> None:
         # redis-py asks a cluster which node has which keys when it tries again by itself, which it
-        # does not: without this it would look for a primary that died for ever.
-        cast("redis.RedisCluster", self.client).nodes_manager.initialize()
-        self._asks_for_slots = False
+        # does not: without this it would look for a primary that died for ever. One thread asks
+        # for all: before redis-py 7, two at once get in each other's way.
+        client = cast("redis.RedisCluster", self.client)
+        with _held(self._lock):
+            if self._asks_for_slots:
+                client.nodes_manager.initialize()
+                self._asks_for_slots = False
 
     def nodes(self) -> Layout:
         """Name the nodes that hold keys, for operations on each of them; a cluster is asked."""
         try:
             if isinstance(self.client, redis.RedisCluster):
+                self._asks_for_slots = True
                 self._ask_for_slots()
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
@@ -136,15 +142,14 @@ class Executor:
                 return _exchange(client.connection_pool, commands)
             with client.pipeline(transaction=False) as pipeline:
                 for command in commands:
-                    pipeline.execute_command(*command, **_RAW, **self._route(command, node))
+                    pipeline.execute_command(*command, **RAW, **self._route(command, node))
                 return pipeline.execute(raise_on_error=False)
 
     def _route(self, command: Command, node: Any) -> dict[str, Any]:
         if node is None and isinstance(self.client, redis.RedisCluster) and len(command) > 1:
             # Left to itself, redis-py asks a node for a script's key before every call, and fails
             # when that node is away, whether it is needed or not.
-            key = command[3 if command[0] in ("EVAL", "EVALSHA") else 1]
-            node = self.client.get_node_from_key(key)
+            node = self.client.get_node_from_key(key_of(command))
         return {} if node is None else {"target_nodes": node}
 
     def _leave_demoted_server(self) -> None:
@@ -154,26 +159,30 @@ class Executor:
 
 
 class AsyncExecutor:
-    """The same for a `redis.asyncio` client, on the event loop that the client belongs to."""
+    """The same for a `redis.asyncio` client, on the event loop that the client belongs to.
 
-    def __init__(self, server: Server, trips: RoundTrips) -> None:
+    Args:
+        server: Where to.
+        trips: Counts them.
+        patience: Seconds that no trip may exceed.
+    """
+
+    def __init__(self, server: Server, trips: RoundTrips, patience: float) -> None:
         self._server = server
-        self._trips = trips
         self.client = server.async_client()
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._closed = False
-        self._asks_for_slots = False
-        self._asking: asyncio.Task[None] | None = None
-        # Clients that were passed in have pools of their own to limit them.
-        self._turnstile = asyncio.Semaphore(server.limit or sys.maxsize)
+        self._way = self._choose_way(trips, patience)
+
+    def _choose_way(self, trips: RoundTrips, patience: float) -> Way:
+        if not self._server.owns_clients:
+            return GivenWay(self.client, trips.add)
+        if isinstance(self.client, redis.asyncio.RedisCluster):
+            return ClusterWay(cast("Nodes", self._server), self.client, trips.add, patience)
+        limit = self._server.limit or 1
+        return SharedWay(Lane(self.client.connection_pool, limit, patience, trips.add))
 
     async def aclose(self) -> None:
         """Close the client, if it is ours, when the requests that are under way have ended."""
-        self._closed = True
-        if self._server.limit:
-            for _ in range(self._server.limit):
-                await self._turnstile.acquire()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._way.aclose()
         if self._server.owns_clients:
             await self.client.aclose()
             for sentinel in _sentinels(self.client):
@@ -184,17 +193,16 @@ class AsyncExecutor:
         try:
             return await self._attempt(operation)
         except StorageUnavailable:
-            self._asks_for_slots = isinstance(self.client, redis.asyncio.RedisCluster)
+            self._way.doubt()
             raise
 
     async def _attempt(self, operation: Operation[T]) -> T:
         try:
-            if self._asks_for_slots:
-                await self._ask_for_slots()
+            await self._way.ready()
             refuse_if_gone(operation.node, self.client)
-            replies = await self._send(by_digest(operation), operation.node)
+            replies = await self._send(by_digest(operation), operation)
             if missing := unknown_scripts(replies):
-                again = await self._send([in_full(operation, i) for i in missing])
+                again = await self._send([in_full(operation, i) for i in missing], operation)
                 replace(replies, missing, again)
         except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
@@ -202,59 +210,27 @@ class AsyncExecutor:
             await self._leave_demoted_server()
         return operation.read(checked(replies, operation, self._server.address))
 
-    async def _ask_for_slots(self) -> None:
-        # Once for all callers, or each would open a connection; any of them may leave, as with
-        # requests.
-        if self._asking is None or self._asking.done():
-            cluster = cast("redis.asyncio.RedisCluster", self.client)
-            self._asking = self._begin(cluster.nodes_manager.initialize())
-        await asyncio.shield(self._asking)
-        self._asks_for_slots = False
+    async def _send(self, commands: Sequence[Command], operation: Operation[Any]) -> list[Any]:
+        outcome = await self._way.send(commands, operation.key, operation.node)
+        if not isinstance(outcome, Exception):
+            return outcome
+        if isinstance(outcome, FAILURES):
+            # Others got it too, and to raise it would add to it; so each gets one of its own.
+            raise translate(outcome, operation, self._server.address) from outcome
+        raise outcome
 
     async def nodes(self) -> Layout:
         """See `Executor.nodes`."""
+        self._way.doubt()
         try:
-            if isinstance(self.client, redis.asyncio.RedisCluster):
-                await self.client.initialize()
-                await self._ask_for_slots()
+            await self._way.ready()
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return layout_of(self.client)
 
-    async def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
-        if not isinstance(self.client, redis.asyncio.RedisCluster):
-            return await self._send_through(commands, node)
-        # A cluster's client loses the connections of a task that is cancelled (redis-py 6), so
-        # the caller may leave, and the request is seen through to its reply.
-        return await asyncio.shield(self._begin(self._send_through(commands, node)))
-
-    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.ensure_future(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._settle)
-        return task
-
-    def _settle(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, since the caller may have left
-
-    async def _send_through(self, commands: Sequence[Command], node: Any) -> list[Any]:
-        options = _RAW if node is None else {**_RAW, "target_nodes": node}
-        async with self._turnstile:
-            if self._closed:
-                raise MemoryClosedError
-            self._trips.add()
-            async with self.client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command, **options)
-                return await pipeline.execute(raise_on_error=False)
-
     async def _leave_demoted_server(self) -> None:
         if isinstance(self.client, redis.asyncio.Redis):
-            # The pool's own `disconnect` would wait, and close what others begin to use meanwhile.
-            for connection in [*self.client.connection_pool._available_connections]:  # noqa: SLF001
-                await connection.disconnect(nowait=True)
+            await cast("AsyncPool", self.client.connection_pool).leave()
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import weakref
+from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 import redis.asyncio
@@ -13,6 +15,11 @@ import redis.asyncio.sentinel
 import redis.sentinel
 
 from langchain_redis_memory.storage.retry import patience
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from langchain_redis_memory.storage.lanes import Request
 
 
 class _InTime:
@@ -81,6 +88,96 @@ class Pool(redis.BlockingConnectionPool):
                     connection.disconnect()
 
 
+class _Exchanging:
+    """A connection of an event loop, on which many requests are one exchange."""
+
+    # Of redis-py's connection.
+    socket_timeout: float | None
+    health_check_interval: float
+    next_health_check: float
+    check_health: Callable[[], Awaitable[None]]
+    disconnect: Callable[..., Awaitable[None]]
+    _writer: asyncio.StreamWriter | None
+    _parser: Any
+
+    async def exchange(self, batch: Sequence[Request]) -> None:
+        """Send all commands in one piece, and give each request its replies as they come.
+
+        redis-py's own way, a task or a timer for every write and every reply, costs more than the
+        trip.
+
+        Raises:
+            redis.ConnectionError: The connection broke; some requests may have their replies.
+            redis.TimeoutError: Nothing came for as long as `socket_timeout` says.
+        """
+        try:
+            await self.check_health()
+            async with asyncio.timeout(self.socket_timeout) as limit:
+                await self._write(b"".join([request.packed for request in batch]))
+                for request in batch:
+                    request.answer([await self._reply(limit) for _ in range(request.count)])
+        except BaseException as error:
+            await self.disconnect(nowait=True)  # what comes must be read by nobody
+            if isinstance(error, TimeoutError):
+                raise redis.TimeoutError("no reply came in time") from error
+            raise
+        now = asyncio.get_running_loop().time()
+        self.next_health_check = now + self.health_check_interval
+
+    async def _write(self, packed: bytes) -> None:
+        if self._writer is None:
+            raise redis.ConnectionError("the connection was closed meanwhile")
+        self._writer.write(packed)
+        await self._writer.drain()
+
+    async def _reply(self, limit: asyncio.Timeout) -> Any:
+        if self.socket_timeout is not None:
+            limit.reschedule(asyncio.get_running_loop().time() + self.socket_timeout)
+        try:
+            return await self._parser.read_response(disable_decoding=True)
+        except redis.ConnectionError as error:
+            if type(error) is redis.ConnectionError:
+                raise
+            return error  # the server said so, of this command: it is loading, for instance
+
+
+@cache
+def exchanging(kind: type) -> type:
+    """Make a class of connections on which many requests are one exchange."""
+    return type(kind.__name__, (_Exchanging, kind), {})
+
+
+class AsyncPool(redis.asyncio.BlockingConnectionPool):
+    """A pool of connections on which many requests are one exchange."""
+
+    def __init__(self, *, connection_class: Any = redis.asyncio.Connection, **options: Any) -> None:
+        super().__init__(connection_class=exchanging(connection_class), **options)
+
+    async def leave(self) -> None:
+        """Close the idle connections; `disconnect` waits, and closes what others begin to use."""
+        for connection in [*self._available_connections]:
+            await connection.disconnect(nowait=True)
+
+
+def set_up_and_settle(connection: Any) -> None:
+    """Make a new connection with TLS ready; see `settle`."""
+    connection.on_connect()
+    settle(connection)
+
+
+def settle(connection: Any) -> None:
+    """Read what a server with TLS 1.3 sends after the handshake: session tickets.
+
+    redis-py's pool for threads takes them, unread, for the rest of a reply and refuses the
+    connection; they are read along with the first reply, which there is none of without password
+    and database.
+    """
+    connection.send_command("PING", check_health=False)
+    # A user who may not ask is told so by what comes next.
+    with suppress(redis.ResponseError):
+        connection.read_response()
+
+
 class InTurn(list[Any]):
     """The sentinels in the order in which they are asked.
 
@@ -99,9 +196,7 @@ class SentinelPool(redis.sentinel.SentinelConnectionPool, Pool):
     """Asks the sentinels for the primary, and makes callers wait for a connection."""
 
 
-class AsyncSentinelPool(
-    redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool
-):
+class AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, AsyncPool):
     """The same on an event loop."""
 
 

@@ -46,6 +46,13 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join(map(hiredis.pack_command, commands))  # type: ignore[arg-type]  # its stub errs
 
 
+def key_of(command: Command) -> Any:
+    """Give the key of a command, by which a cluster is asked for its node; None if it has none."""
+    if len(command) == 1:
+        return None
+    return command[3 if command[0] in ("EVAL", "EVALSHA") else 1]
+
+
 def unknown_scripts(replies: Sequence[Any]) -> list[int]:
     """Tell which commands named a script that the server does not have, as after a restart."""
     return [i for i, reply in enumerate(replies) if isinstance(reply, redis_errors.NoScriptError)]

@@ -7,7 +7,6 @@ them. Callers wait for a connection of the pool in place of failing.
 from __future__ import annotations
 
 import inspect
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,12 +24,15 @@ from redis.retry import Retry
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.storage.pools import (
     AsyncClusterBefore8,
+    AsyncPool,
     AsyncSentinelPool,
     InTurn,
     Pool,
     SentinelPool,
     before_8,
     in_time,
+    set_up_and_settle,
+    settle,
 )
 from langchain_redis_memory.storage.urls import Address, parse
 
@@ -100,13 +102,13 @@ class Standalone:
     def _pool(self) -> redis.BlockingConnectionPool:
         return Pool(
             connection_class=self._connection_class(redis),
-            **self._settling(_set_up_and_settle),
+            **self._settling(set_up_and_settle),
             **self._reached(),
             retry=_no_retry(),
         )
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
-        return redis.asyncio.BlockingConnectionPool(
+        return AsyncPool(
             connection_class=self._connection_class(redis.asyncio),
             **self._reached(),
             retry=_no_async_retry(),
@@ -163,7 +165,7 @@ class Sentinel(Standalone):
     """The primary that some sentinels agree on."""
 
     def _pool(self) -> redis.BlockingConnectionPool:
-        settling = self._settling(_set_up_and_settle)
+        settling = self._settling(set_up_and_settle)
         manager = redis.sentinel.Sentinel(
             self._at.nodes,
             sentinel_kwargs={**settling, **self._for_sentinels(), "retry": _no_retry()},
@@ -228,10 +230,16 @@ class Cluster(Standalone):
             url=f"redis://[{host}]:{port}" if ":" in host else f"redis://{quote(host)}:{port}",
             startup_nodes=[redis.cluster.ClusterNode(*node) for node in others],
             connection_pool_class=pool,
-            **self._settling(_settle),
+            **self._settling(settle),
             retry=_no_retry(),
             **{name: value for name, value in self._options.items() if name != "timeout"},
         )
+
+    def async_pool(self, host: str, port: int) -> AsyncPool:
+        """Make a pool of connections to one node."""
+        options = {**self._reached(), "host": host, "port": port}
+        kind = self._connection_class(redis.asyncio)
+        return AsyncPool(connection_class=kind, **options, retry=_no_async_retry())
 
     def async_client(self) -> AsyncClient:
         """See `Server.async_client`."""
@@ -267,21 +275,6 @@ def _no_retry() -> Retry:
 
 def _no_async_retry() -> AsyncRetry:
     return AsyncRetry(NoBackoff(), 0)
-
-
-def _set_up_and_settle(connection: Any) -> None:
-    connection.on_connect()
-    _settle(connection)
-
-
-def _settle(connection: Any) -> None:
-    # With TLS 1.3 the server sends session tickets after the handshake. redis-py's pool for
-    # threads takes them, unread, for the rest of a reply and refuses the connection; they are
-    # read along with the first reply, which there is none of without password and database.
-    connection.send_command("PING", check_health=False)
-    # A user who may not ask is told so by what comes next.
-    with suppress(redis.ResponseError):
-        connection.read_response()
 
 
 def _refuse_retries(options: dict[str, Any]) -> None:
