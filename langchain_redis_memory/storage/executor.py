@@ -21,6 +21,7 @@ from langchain_redis_memory.storage.requests import (
     checked,
     in_full,
     layout_of,
+    packed,
     refuse_if_gone,
     replace,
     unknown_scripts,
@@ -263,7 +264,7 @@ def _exchange(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[A
     """Send commands and read their replies; what redis-py's pipeline adds costs as much again."""
     connection = pool.get_connection()
     try:
-        connection.send_packed_command(connection.pack_commands(commands))
+        connection.send_packed_command([packed(commands)])
         return [_reply(connection) for _ in commands]
     except BaseException:
         connection.disconnect()  # what comes must be read by nobody

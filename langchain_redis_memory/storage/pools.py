@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -14,9 +13,6 @@ import redis.asyncio.sentinel
 import redis.sentinel
 
 from langchain_redis_memory.storage.retry import patience
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class _InTime:
@@ -28,29 +24,30 @@ class _InTime:
         return super().connect()  # type: ignore[misc]  # of redis-py's connection
 
     def can_read(self, *args: Any, **options: Any) -> Any:
-        with _left_open():
+        try:
             return super().can_read(*args, **options)  # type: ignore[misc]  # as above
+        except AttributeError as error:
+            raise redis.ConnectionError(_CLOSED) from error
 
     def send_packed_command(self, *args: Any, **options: Any) -> Any:
-        with _left_open():
+        try:
             return super().send_packed_command(*args, **options)  # type: ignore[misc]  # as above
+        except AttributeError as error:
+            raise redis.ConnectionError(_CLOSED) from error
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         if not patience():
             self.disconnect()  # type: ignore[attr-defined]  # what comes must be read by nobody
             raise redis.TimeoutError("no time was left to wait for a reply")
-        with _left_open():
+        try:
             return super().read_response(*args, **options)  # type: ignore[misc]  # as above
+        except AttributeError as error:
+            raise redis.ConnectionError(_CLOSED) from error
 
 
-@contextmanager
-def _left_open() -> Iterator[None]:
-    # A cluster's client closes the connections of a node that changed its role, before redis-py 8
-    # also those that other threads use, which then find no socket or parser.
-    try:
-        yield
-    except AttributeError as error:
-        raise redis.ConnectionError("another thread closed the connection") from error
+# A cluster's client closes the connections of a node that changed its role, before redis-py 8
+# also those that other threads use, which then find no socket or parser.
+_CLOSED = "another thread closed the connection"
 
 
 @cache

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +19,7 @@ import tenacity
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 
@@ -110,19 +109,11 @@ def patience() -> float:
     return max(0.0, getattr(_thread, "latest", time.monotonic() + _FOR_EVER) - time.monotonic())
 
 
-@contextmanager
-def _until_deadline(policy: RetryPolicy, began: float) -> Iterator[None]:
-    _thread.latest = began + policy.deadline - policy.attempt_timeout
-    try:
-        yield
-    finally:
-        del _thread.latest
-
-
 def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
     """Call `attempt` until it succeeds or the policy says that it was the last."""
     began = time.monotonic()
-    with _until_deadline(policy, began):
+    _thread.latest = began + policy.deadline - policy.attempt_timeout
+    try:
         try:
             return attempt()
         except StorageUnavailable as error:
@@ -133,6 +124,8 @@ def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
             return attempt()
 
         return tenacity.Retrying(**_schedule(policy, began))(again)
+    finally:
+        del _thread.latest
 
 
 async def acall(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
