@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from redis import exceptions as redis_errors
 
 from langchain_redis_memory.storage.lanes import Lane
-from langchain_redis_memory.storage.requests import key_of
-from langchain_redis_memory.storage.ways import Slots, pack
+from langchain_redis_memory.storage.requests import key_of, packed
+from langchain_redis_memory.storage.ways import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,10 +79,10 @@ class ClusterWay:
         for position, command in enumerate(commands):
             owner = node or self._owner(command)
             parts.setdefault(self._lane(owner.host, int(owner.port)), []).append(position)
-        packed = [pack([commands[i] for i in positions]) for positions in parts.values()]
+        texts = [packed([commands[i] for i in positions]) for positions in parts.values()]
         sent = [
             lane.send(part, len(positions), key)
-            for (lane, positions), part in zip(parts.items(), packed, strict=True)
+            for (lane, positions), part in zip(parts.items(), texts, strict=True)
         ]
         outcomes = [await sent[0]] if len(sent) == 1 else await asyncio.gather(*sent)
         replies: list[Any] = [None] * len(commands)
@@ -125,7 +125,7 @@ class ClusterWay:
                     self.doubt()
                 steps = [command] if moved else [("ASKING",), command]
                 where = self._client.nodes_manager.remap_host_port(reply.host, reply.port)
-                outcome = await self._lane(*where).send(pack(steps), len(steps))
+                outcome = await self._lane(*where).send(packed(steps), len(steps))
                 if isinstance(outcome, Exception):
                     return outcome
                 replies[position] = outcome[-1]

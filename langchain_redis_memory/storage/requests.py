@@ -42,8 +42,17 @@ def _as_bytes(command: Command) -> Command:
 
 
 def packed(commands: Sequence[Command]) -> bytes:
-    """Write commands as they go over the wire, in a third of the time that redis-py takes."""
-    return b"".join(map(hiredis.pack_command, commands))  # type: ignore[arg-type]  # its stub errs
+    """Write commands as they go over the wire, in a third of the time that redis-py takes.
+
+    Raises:
+        redis.DataError: An argument is of the wrong type.
+    """
+    # A name may be of two words, which are sent as two.
+    words: Any = [(*str(name).split(), *arguments) for name, *arguments in commands]
+    try:
+        return b"".join(map(hiredis.pack_command, words))
+    except TypeError as error:
+        raise redis_errors.DataError(str(error)) from None  # as redis-py does; it names types
 
 
 def key_of(command: Command) -> Any:

@@ -10,6 +10,7 @@ import redis.asyncio
 from redis.client import NEVER_DECODE
 
 from langchain_redis_memory.errors import MemoryClosedError
+from langchain_redis_memory.storage.requests import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -68,7 +69,7 @@ class SharedWay:
     async def send(self, commands: Sequence[Command], key: str, node: Any) -> Outcome:
         """See `Way.send`."""
         del node  # there is but one
-        return await self._lane.send(pack(commands), len(commands), key)
+        return await self._lane.send(packed(commands), len(commands), key)
 
     async def aclose(self) -> None:
         """See `Way.aclose`."""
@@ -180,19 +181,6 @@ class GivenWay:
         task.add_done_callback(self._under_way.discard)
         task.add_done_callback(_looked_at)
         return task
-
-
-def pack(commands: Sequence[Command]) -> bytes:
-    """Give commands as they go over the wire.
-
-    Raises:
-        redis.DataError: An argument is of the wrong type.
-    """
-    return b"".join(_packer.pack_commands(commands))
-
-
-# It is never connected; it packs with hiredis where that is installed.
-_packer = redis.Connection()
 
 
 def _looked_at(task: asyncio.Task[Any]) -> None:
