@@ -15,14 +15,22 @@ ROOT = Path(__file__).parents[1]
 
 
 class ChatService:
-    """One process of the service, on a port that it has again after a restart."""
+    """One process of the service, on a port that it has again after a restart.
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    Args:
+        directory: Where its log goes.
+        options: Those of its command.
+        deadline: How long Redis has for an answer, in seconds; long, since the tests' machine may
+            be busy, unless the test takes Redis away.
+    """
+
+    def __init__(self, directory: Path, *options: str, deadline: float = 60) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / f"chat-{self.port}.log"
         self._command = [
-            *(sys.executable, "-m", "examples.chat_service", "--port", str(self.port), *options),
+            *(sys.executable, "-m", "examples.chat_service", "--port", str(self.port)),
+            *("--deadline", str(deadline), *options),
         ]
         self.client = httpx.Client(base_url=self.url, timeout=60)
         self.start()

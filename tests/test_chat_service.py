@@ -237,7 +237,7 @@ def test_ids_that_other_programs_stored_under_are_left_out(service, server):
 @pytest.mark.parametrize("path", ["/run", "/run/stream"])
 def test_without_redis_it_answers_and_says_that_it_has_no_memory(redis_node, tmp_path, path):
     """And remembers again once Redis is back."""
-    service = ChatService(tmp_path, "--url", url_of(redis_node), "--delay", "0")
+    service = ChatService(tmp_path, "--url", url_of(redis_node), "--delay", "0", deadline=3)
     try:
         service.run("My name is Alice.")
         redis_node.kill()
@@ -264,7 +264,7 @@ def test_a_service_that_must_remember_refuses_without_redis(redis_node, tmp_path
     """It says that it is down, and answers nothing."""
     redis_node.kill()
     options = ("--url", url_of(redis_node), "--on-unavailable", "error")
-    service = ChatService(tmp_path, *options)
+    service = ChatService(tmp_path, *options, deadline=3)
     try:
         health = service.client.get("/health")
         assert (health.status_code, health.json()) == (503, {"status": "down"})
@@ -310,7 +310,7 @@ async def test_a_password_comes_from_a_file(start_server, tmp_path):
 async def test_a_turn_that_read_nothing_is_not_called_remembered(redis_node, tmp_path):
     """Also when Redis was back before it was stored: the reply knew nothing."""
     redis_node.kill()
-    async with open_memory(url_of(redis_node), directory=tmp_path) as memory:
+    async with open_memory(url_of(redis_node), directory=tmp_path, deadline=3) as memory:
 
         class Returning(OfflineChatModel):
             async def _agenerate(self, *args, **kwargs):
@@ -326,7 +326,7 @@ async def test_a_turn_that_read_nothing_is_not_called_remembered(redis_node, tmp
 
 async def test_a_turn_that_was_not_written_is_not_called_remembered(redis_node, tmp_path):
     """Redis went away while the model answered."""
-    async with open_memory(url_of(redis_node), directory=tmp_path) as memory:
+    async with open_memory(url_of(redis_node), directory=tmp_path, deadline=3) as memory:
 
         class Leaving(OfflineChatModel):
             async def _agenerate(self, *args, **kwargs):

@@ -135,7 +135,7 @@ def redis_node(tmp_path):
 def service(redis_node, tmp_path):
     """A service on that server."""
     url = f"redis://127.0.0.1:{redis_node.port}/0"
-    service = ChatService(tmp_path, "--url", url, "--delay", "0.01")
+    service = ChatService(tmp_path, "--url", url, "--delay", "0.01", deadline=5)
     yield service
     service.stop()
 

@@ -25,6 +25,7 @@ def main() -> None:
             directory=chosen.directory,
             password_file=chosen.password_file,
             on_unavailable=chosen.on_unavailable,
+            deadline=chosen.deadline,
         )
     except ValueError as error:  # as `ConfigurationError` is
         parser.error(str(error))
@@ -69,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=["stateless", "error"],
         default="stateless",
         help="while Redis is away: answer without memory, or refuse (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=2.0,
+        help="seconds that Redis has for an answer (default: %(default)s)",
     )
     parser.add_argument(
         "--model",

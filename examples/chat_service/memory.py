@@ -8,9 +8,7 @@ from langchain_redis_memory import ConfigurationError, RedisMemory, RetryPolicy
 _OPTIONS: dict[str, Any] = {
     "window": 50,  # messages a model is given of a conversation
     "max_messages": 1000,  # messages that are kept of one
-    # A person waits this long, in seconds, when Redis has gone; then it is asked less often.
-    "retry": RetryPolicy(deadline=2.0),
-    "outage_pause": 1.0,
+    "outage_pause": 1.0,  # seconds between questions whether Redis is back
 }
 
 
@@ -20,6 +18,7 @@ def open_memory(
     directory: Path,
     password_file: Path | None = None,
     on_unavailable: Literal["stateless", "error"] = "stateless",
+    deadline: float = 2.0,
 ) -> RedisMemory:
     """Make the memory; nothing connects before it is used.
 
@@ -28,11 +27,13 @@ def open_memory(
         directory: Where the embedded one keeps its data.
         password_file: A file with the server's password, which so stands in no command line.
         on_unavailable: What comes while Redis is away: answers without memory, or errors.
+        deadline: How long Redis has for an answer, in seconds, before it is taken to be away.
 
     Raises:
         ConfigurationError: The URL or a file cannot be used.
     """
     options = {**_OPTIONS, "on_unavailable": on_unavailable}
+    options["retry"] = RetryPolicy(deadline=deadline)
     if password_file is not None:
         options["password"] = _secret(password_file)
     if url is None:
