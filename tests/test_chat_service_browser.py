@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chat_services import ROOT, ChatService
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -32,6 +33,7 @@ class Browser:
     """A browser of one person: what it stores is its own, and gone at the end."""
 
     def __init__(self, profile: Path) -> None:
+        assert CHROMIUM, "apt-get install chromium chromium-driver"
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
@@ -54,8 +56,13 @@ class Browser:
 
     def wait(self, condition, what: str):
         """Wait until something is to be seen."""
-        waiting = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05)
-        return waiting.until(lambda _: condition(), f"{what}; seen was {self.texts('body')}")
+        replaced = (StaleElementReferenceException,)  # between finding it and looking at it
+        waiting = WebDriverWait(self.driver, PATIENCE, 0.05, replaced)
+        try:
+            return waiting.until(lambda _: condition())
+        except TimeoutException:
+            self.picture("waited_in_vain")
+            raise AssertionError(f"{what}: in vain; seen was {self.texts('body')}") from None
 
     def wait_for_state(self, state: str) -> None:
         """Wait until the page tells how the memory is."""
@@ -100,27 +107,34 @@ class Browser:
         return [e["message"] for e in self.driver.get_log("browser") if e["source"] in kinds]
 
 
-@pytest.fixture
-def start_browser(tmp_path):
-    """Start browsers of the test's own."""
-    assert CHROMIUM, "apt-get install chromium chromium-driver"
-    browsers: list[Browser] = []
+def complain_not(browser: Browser) -> None:
+    """See that no script failed, and that nothing tried what the page's policy forbids."""
+    assert browser.complaints() == []
 
-    def start() -> Browser:
-        browsers.append(Browser(tmp_path / f"profile{len(browsers)}"))
-        return browsers[-1]
 
-    yield start
-    complaints = [complaint for browser in browsers for complaint in browser.complaints()]
-    for browser in browsers:
-        browser.driver.quit()
-    assert complaints == []
+@pytest.fixture(scope="module")
+def shared_browser(tmp_path_factory):
+    """A browser for all tests: each has a service on a port of its own, and so its own storage."""
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.driver.quit()
 
 
 @pytest.fixture
-def browser(start_browser):
-    """A browser."""
-    return start_browser()
+def browser(shared_browser):
+    """The browser, as somebody who was never here."""
+    yield shared_browser
+    complain_not(shared_browser)
+    shared_browser.driver.get("about:blank")
+
+
+@pytest.fixture
+def other_browser(tmp_path):
+    """A browser of somebody else."""
+    browser = Browser(tmp_path / "browser")
+    yield browser
+    complain_not(browser)
+    browser.driver.quit()
 
 
 @pytest.fixture
@@ -141,7 +155,7 @@ def service(redis_node, tmp_path):
 
 
 def test_a_conversation_survives_the_kill_of_server_and_service(
-    browser, start_browser, service, redis_node
+    browser, other_browser, service, redis_node
 ):
     """The page resumes it after a reload, and another user never sees it."""
     browser.open(service)
@@ -159,11 +173,10 @@ def test_a_conversation_survives_the_kill_of_server_and_service(
     assert browser.say("What is my name?") == "Your name is Alice."
     browser.picture("after_a_kill")
 
-    other = start_browser()
-    other.open(service)
-    other.wait_for_state("memory")
-    assert "does not say" in other.say("What is my name?")
-    assert "Alice" not in other.texts("body")[0]
+    other_browser.open(service)
+    other_browser.wait_for_state("memory")
+    assert "does not say" in other_browser.say("What is my name?")
+    assert "Alice" not in other_browser.texts("body")[0]
 
 
 def test_another_user_of_the_same_browser_sees_nothing(browser, service):
@@ -308,9 +321,9 @@ def test_a_reply_that_is_stopped_is_kept_as_far_as_it_came(browser, redis_node, 
         service.stop()
 
 
-def test_the_page_fits_a_phone(browser, service):
+def test_the_page_fits_a_phone(other_browser, service):
     """Nothing is wider than the screen, and the list of conversations unfolds."""
-    browser.driver.set_window_size(500, 844)  # the narrowest that a window of Chromium can be
+    browser = other_browser
     browser.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True},
@@ -321,10 +334,12 @@ def test_the_page_fits_a_phone(browser, service):
     width = "return document.documentElement.scrollWidth"
     assert browser.driver.execute_script(width) <= 360
     assert not browser.one("#side").is_displayed()
+    assert browser.one("#user").rect["width"] > 120
+    browser.picture("phone")
     browser.one("#menu").click()
     assert browser.one("#new").is_displayed()
     assert browser.one("#menu").get_attribute("aria-expanded") == "true"
-    browser.picture("phone")
+    browser.picture("phone_conversations")
 
 
 def test_every_control_has_a_name(browser, service):
