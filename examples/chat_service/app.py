@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from langchain_core.language_models import BaseChatModel
 
-from langchain_redis_memory import RedisMemory, RedisMemoryError
+from langchain_redis_memory import RedisMemory, StorageRejected, StorageUnavailable
 
 from . import health, run, threads
 from .body_limit import BodyLimit
@@ -33,7 +33,7 @@ def create_app(memory: RedisMemory, model: BaseChatModel) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with memory:
-            with suppress(RedisMemoryError):
+            with suppress(StorageUnavailable, StorageRejected):
                 await memory.aping()  # connects, or starts the embedded server
             yield
 
