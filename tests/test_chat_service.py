@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -123,6 +124,30 @@ def test_a_reader_who_leaves_leaves_what_was_sent(slow_service):
 def stored(service):
     response = service.client.get(f"{threads_of('alice')}/t1")
     return response if response.status_code == 200 else None
+
+
+async def test_a_reader_who_leaves_while_a_piece_is_sent_leaves_it(memory_here):
+    """The stream is closed with the request, and not when the garbage collector finds it."""
+    app = create_app(memory_here, OfflineChatModel())
+    sending = asyncio.Event()
+    body = [{"type": "http.request", "body": json.dumps(turn("Hello")).encode()}]
+
+    async def receive():
+        if body:
+            return body.pop()
+        await sending.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message.get("body"):
+            sending.set()
+            await asyncio.Event().wait()  # nobody reads
+
+    headers = [(b"content-type", b"application/json")]
+    where = {"path": "/run/stream", "raw_path": b"/run/stream", "query_string": b""}
+    await app({"type": "http", "method": "POST", "headers": headers, **where}, receive, send)
+    found = memory_here.conversation("assistant", "alice", "t1").read().messages
+    assert [message.text for message in found] == ["Hello", "I "]
 
 
 async def test_instructions_reach_the_model_and_are_not_stored(memory_here):
