@@ -6,10 +6,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test faults bench lint types notebooks format clean help
+.PHONY: demo chat test faults bench lint types notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
+	@echo "make chat    serve a chat with a page, on the embedded server: http://127.0.0.1:8000"
 	@echo "make test    run the tests"
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
 	@echo "make bench   measure sessions and clearing among a million other keys"
@@ -19,6 +20,9 @@ help:
 
 demo: $(VENV)/.package
 	$(BIN)/langchain-redis-memory demo
+
+chat: $(VENV)/.examples
+	$(BIN)/python -m examples.chat_service
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
@@ -45,7 +49,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -58,8 +62,12 @@ $(VENV)/.package: $(VENV)/.pip pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,cli]'
 	@touch $@
 
+$(VENV)/.examples: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --group examples
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m pip install --quiet --group test --group test-examples
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

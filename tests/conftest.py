@@ -20,7 +20,15 @@ from places import (  # noqa: F401 - fixtures
     tls_place,
     tls_sentinel_place,
 )
-from servers import BINARY, REDIS_SERVER, ClusterServers, SentinelServers, Server, free_port
+from servers import (
+    BINARY,
+    CHROMIUM,
+    REDIS_SERVER,
+    ClusterServers,
+    SentinelServers,
+    Server,
+    free_port,
+)
 
 from faults.stages import Stages
 from langchain_redis_memory import RedisMemory
@@ -31,17 +39,21 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
+NEEDED = {"redis_server": ("redis-server", REDIS_SERVER), "chromium": ("chromium", CHROMIUM)}
+"""What tests with a mark need of the machine, and where that is, if it is there."""
+
 _left_out: list[str] = []
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out, and say so, what this machine has no server for; in CI that is a failure."""
-    if REDIS_SERVER or IN_CI:
+    """Leave out, and say so, what this machine has no program for; in CI that is a failure."""
+    if IN_CI:
         return
-    needing = [item for item in items if item.get_closest_marker("redis_server")]
-    _left_out.extend(f"{item.nodeid}: no redis-server on this machine" for item in needing)
-    items[:] = [item for item in items if item not in needing]
-    config.hook.pytest_deselected(items=needing)
+    for mark, (program, is_there) in NEEDED.items():
+        needing = [] if is_there else [item for item in items if item.get_closest_marker(mark)]
+        _left_out.extend(f"{item.nodeid}: no {program} on this machine" for item in needing)
+        items[:] = [item for item in items if item not in needing]
+        config.hook.pytest_deselected(items=needing)
 
 
 def pytest_sessionfinish(session):

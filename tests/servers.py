@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REDIS_SERVER = shutil.which("redis-server")
+CHROMEDRIVER = shutil.which("chromedriver")
+CHROMIUM = CHROMEDRIVER and shutil.which("chromium")
 BINARY = os.environ.get("TEST_SERVER") or str(get_binary_path())
 """The server that most tests use; TEST_SERVER=redis-server runs them on that one."""
 
