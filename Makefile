@@ -12,7 +12,7 @@ help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
 	@echo "make test    run the tests"
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
-	@echo "make bench   measure sessions and clearing among a million other keys"
+	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
 	@echo "make lint    check style          make types   check types"
 	@echo "make notebooks  run the notebooks"
 	@echo "make format  put style right      make clean   remove what make made"
@@ -26,8 +26,9 @@ test: $(VENV)/.test
 faults: $(VENV)/.test
 	$(BIN)/python -m faults
 
-bench: $(VENV)/.test
-	$(BIN)/python -m benchmarks.million_keys
+# Peers that need other packages get environments of their own in .venv-peers.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -45,7 +46,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -60,6 +61,10 @@ $(VENV)/.package: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.test: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -96,10 +96,3 @@ def server() -> Iterator[CountedServer]:
             yield started
         finally:
             started.stop()
-
-
-def binary() -> Any:
-    """Tell which binary is used."""
-    from servers import BINARY
-
-    return BINARY

@@ -5,9 +5,9 @@
 Each line of its input is an order in JSON; each gets one line of answer, which holds ``"error"`` if
 it failed::
 
-    {"do": "prepare", "case": "turn", "options": {"form": "dict", "size": 20, "way": "sync"}}
-    {"do": "run", "seconds": 0.05}
-    {"do": "once"}
+    {"do": "prepare", "job": "j1", "work": "read", "options": {"size": 20, "way": "sync"}}
+    {"do": "run", "job": "j1", "seconds": 0.05}
+    {"do": "once", "job": "j1"}
     {"do": "finish"}
 """
 
@@ -23,24 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.conversations import Conversations
+from benchmarks.peers import PEERS
 
 if TYPE_CHECKING:
     from benchmarks.cases.job import Job
     from benchmarks.peers.peer import Peer
 
-PEERS = {
-    "ours": "ours:Ours",
-    "in_memory": "in_memory:InMemory",
-    "reused": "community:Reused",
-    "documented": "community:Documented",
-    "llama_index": "llama_index:LlamaIndex",
-    "openai_agents": "openai_agents:OpenAIAgents",
-    "bare": "bare:Bare",
-}
-CASES = {
+WORK = {
     "add": "storing:add",
     "read": "storing:read",
     "last": "storing:last",
+    "exchange": "storing:exchange",
     "store": "storing:store",
     "turn": "turns:turn",
     "sessions": "crowds:Sessions",
@@ -49,13 +42,13 @@ CASES = {
 
 
 class Worker:
-    """Keeps the case that was prepared."""
+    """Keeps the jobs that were prepared."""
 
     def __init__(self, peer: str, url: str, path: Path) -> None:
         self._runner = asyncio.Runner()
         self._said = Conversations(path)
         self._peer: Peer = _load("peers", PEERS[peer])(url)
-        self._job: Job | None = None
+        self._jobs: dict[str, Job] = {}
 
     def answer(self, order: dict[str, Any]) -> dict[str, Any]:
         """Do what an order says."""
@@ -63,27 +56,22 @@ class Worker:
             case "versions":
                 return {"python": platform.python_version(), **self._peer.versions()}
             case "prepare":
-                self._peer.open()
-                make = _load("cases", CASES[order["case"]])
-                self._job = make(self._peer, self._said, self._runner, **order["options"])
-                return {}
+                self._prepare(order["job"], order["work"], order["options"])
             case "run":
-                # What the others left is not this case's; what it makes itself is.
-                gc.collect()
-                return dict(self._ready.run(order["seconds"]))
+                return self._jobs[order["job"]].run(order["seconds"])
             case "once":
-                self._ready.once()
-                return {}
+                self._jobs[order["job"]].once()
             case "finish":
-                self._job = None
+                self._jobs.clear()
                 self._runner.run(self._peer.aclose())
-                return {}
-        raise ValueError(order["do"])
+                self._peer.filled.clear()
+                self._peer.open()
+                gc.collect()  # what this case leaves is not the next one's
+        return {}
 
-    @property
-    def _ready(self) -> Job:
-        assert self._job is not None, "prepare comes first"
-        return self._job
+    def _prepare(self, job: str, work: str, options: dict[str, Any]) -> None:
+        make = _load("cases", WORK[work])
+        self._jobs[job] = make(self._peer, self._said, self._runner, job, **options)
 
 
 def _load(folder: str, name: str) -> Any:

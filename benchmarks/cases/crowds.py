@@ -29,6 +29,7 @@ class _Crowd:
         peer: Who remembers.
         said: What is said.
         runner: The event loop for what prepares the sessions.
+        session: What their names begin with.
         sessions: How many.
         form: The form of the turns.
         size: The length of each history, at the beginning of each wave.
@@ -39,6 +40,7 @@ class _Crowd:
         peer: LangChainPeer,
         said: Conversations,
         runner: asyncio.Runner,
+        session: str,
         *,
         sessions: int,
         form: str,
@@ -48,7 +50,7 @@ class _Crowd:
         self._said = said
         self._form = form
         self._size = size
-        self._names = [f"s{number}" for number in range(sessions)]
+        self._names = [f"{session}-{number}" for number in range(sessions)]
         for name in self._names:
             fill(peer, runner, name, said.history(size))
 
@@ -76,15 +78,19 @@ class Sessions(_Crowd):
         return asyncio.run(self._run(seconds))
 
     async def _run(self, seconds: float) -> Figures:
+        self._peer.disconnect()
         self._begin()
         await self._wave()
-        taken, stalls, end = 0.0, [], time.perf_counter() + seconds
+        self._reset()
+        stalls: list[float] = []
+        taken, end = 0.0, time.perf_counter() + seconds
         while not stalls or time.perf_counter() < end:
             with Ticker() as ticker:
                 await asyncio.sleep(2 * TICK)
                 taken += await self._wave()
                 await asyncio.sleep(2 * TICK)
             stalls.append(ticker.longest)
+            self._reset()
         return {
             "seconds": taken / len(stalls) / len(self._names),
             "stall": statistics.mean(stalls),
@@ -94,9 +100,7 @@ class Sessions(_Crowd):
     async def _wave(self) -> float:
         began = time.perf_counter()
         await asyncio.gather(*map(self._turn, self._names))
-        taken = time.perf_counter() - began
-        self._reset()
-        return taken
+        return time.perf_counter() - began
 
     async def _turn(self, name: str) -> None:
         await self._chat.ainvoke(given(self._form, self._said), self._peer.config(name))

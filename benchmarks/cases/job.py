@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
 Figures = dict[str, float]
@@ -46,6 +46,7 @@ class Calls:
 
     def run(self, seconds: float) -> Figures:
         """Call again and again; garbage is collected as in any program."""
+        self._reset()
         if self._is_async:
             return self._runner.run(self._arun(seconds))
         taken, calls, end = 0.0, 0, time.perf_counter() + seconds

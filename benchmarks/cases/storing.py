@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases.job import Calls
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from benchmarks.conversations import Conversations, Record
@@ -17,36 +17,58 @@ _AT_ONCE = 100
 """How many messages are stored at a time while a history is filled."""
 
 
-def add(peer: Peer, said: Conversations, runner: asyncio.Runner, *, size: int, way: str) -> Calls:
+def add(
+    peer: Peer, said: Conversations, runner: asyncio.Runner, session: str, *, size: int, way: str
+) -> Calls:
     """Add a user's message and its answer to a history of some size."""
-    fill(peer, runner, "s", said.history(size))
+    fill(peer, runner, session, said.history(size))
     turn = peer.messages(said.turn)
     method = getattr(peer, "aadd" if way == "async" else "add")
-    return _calls(runner, way, lambda: method("s", turn), lambda: peer.trim("s", size))
+    return _calls(runner, way, lambda: method(session, turn), lambda: peer.trim(session, size))
 
 
-def read(peer: Peer, said: Conversations, runner: asyncio.Runner, *, size: int, way: str) -> Calls:
+def read(
+    peer: Peer, said: Conversations, runner: asyncio.Runner, _job: str, *, size: int, way: str
+) -> Calls:
     """Read a whole history."""
-    fill(peer, runner, "s", said.history(size))
+    session = _shared(peer, said, runner, size)
     method = getattr(peer, "aread" if way == "async" else "read")
-    return _calls(runner, way, lambda: method("s"))
+    return _calls(runner, way, lambda: method(session))
 
 
 def last(
-    peer: Peer, said: Conversations, runner: asyncio.Runner, *, size: int, count: int, way: str
+    peer: Peer,
+    said: Conversations,
+    runner: asyncio.Runner,
+    _job: str,
+    *,
+    size: int,
+    count: int,
+    way: str,
 ) -> Calls:
     """Read the newest messages of a history."""
-    fill(peer, runner, "s", said.history(size))
+    session = _shared(peer, said, runner, size)
     method = getattr(peer, "alast" if way == "async" else "last")
-    return _calls(runner, way, lambda: method("s", count))
+    return _calls(runner, way, lambda: method(session, count))
 
 
-def store(peer: Peer, said: Conversations, runner: asyncio.Runner) -> Calls:
+def exchange(
+    peer: Peer, said: Conversations, runner: asyncio.Runner, session: str, *, size: int, way: str
+) -> Calls:
+    """Read a whole history and add a turn: what a turn costs without LangChain's runnables."""
+    fill(peer, runner, session, said.history(size))
+    turn = peer.messages(said.turn)
+
+    method = peer.aexchange if way == "async" else peer.exchange
+    return _calls(runner, way, lambda: method(session, turn), lambda: peer.trim(session, size))
+
+
+def store(peer: Peer, said: Conversations, runner: asyncio.Runner, session: str) -> Calls:
     """Store each conversation as a session of its own, turn by turn."""
 
     def all_of_them() -> None:
         for number, conversation in enumerate(said.whole):
-            fill(peer, runner, f"s{number}", conversation, at_once=2)
+            fill(peer, runner, f"{session}-{number}", conversation, at_once=2)
 
     return Calls(runner, all_of_them)
 
@@ -66,6 +88,15 @@ def fill(
             peer.add(session, part)
         else:
             runner.run(peer.aadd(session, part))
+
+
+def _shared(peer: Peer, said: Conversations, runner: asyncio.Runner, size: int) -> str:
+    # What is only read is filled once for all who read it: it takes seconds.
+    session = f"of-{size}"
+    if session not in peer.filled:
+        fill(peer, runner, session, said.history(size))
+        peer.filled.add(session)
+    return session
 
 
 def _calls(

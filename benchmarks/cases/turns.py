@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages import HumanMessage
+
 from benchmarks.cases.job import Calls
 from benchmarks.cases.storing import fill
 from benchmarks.peers.langchain import MESSAGES
@@ -19,6 +21,7 @@ def turn(
     peer: LangChainPeer,
     said: Conversations,
     runner: asyncio.Runner,
+    session: str,
     *,
     form: str,
     size: int,
@@ -26,9 +29,9 @@ def turn(
     window: int | None = None,
 ) -> Calls:
     """Take a turn, in one of the forms, on a history of some size."""
-    fill(peer, runner, "s", said.history(size))
+    fill(peer, runner, session, said.history(size))
     chat = peer.chat(form, said.reply["content"], window)
-    config = peer.config("s")
+    config = peer.config(session)
 
     def call() -> None:
         chat.invoke(given(form, said), config)
@@ -37,10 +40,10 @@ def turn(
         await chat.ainvoke(given(form, said), config)
 
     def reset() -> None:
-        peer.trim("s", size)
+        peer.trim(session, size)
 
     # LangChain's in-memory history has no session before it is asked for.
-    peer.history("s")
+    peer.history(session)
     return Calls(runner, acall if way == "async" else call, reset)
 
 
@@ -48,7 +51,5 @@ def given(form: str, said: Conversations) -> Any:
     """Make the input of a turn."""
     text = said.asked["content"]
     if form == MESSAGES:
-        from langchain_core.messages import HumanMessage
-
         return [HumanMessage(text)]
     return {"input": text}

@@ -48,6 +48,10 @@ class Reused(Documented):
         super().open()
         self._histories: dict[str, RedisChatMessageHistory] = {}
 
+    def disconnect(self) -> None:
+        """Begin anew."""
+        self._histories.clear()
+
     def history(self, session: str) -> RedisChatMessageHistory:
         """Give the history of a session."""
         if session not in self._histories:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from benchmarks.peers.peer import Peer
@@ -33,6 +33,9 @@ class LangChainPeer(Peer):
         """Give the history of a session."""
         raise NotImplementedError
 
+    def disconnect(self) -> None:
+        """Leave connections that a new event loop would find open."""
+
     def messages(self, records: list[Record]) -> list[BaseMessage]:
         """Make messages."""
         return convert_to_messages(records)
@@ -49,6 +52,12 @@ class LangChainPeer(Peer):
         """Read the newest messages; there is no other way than to read all."""
         return self.read(session)[-count:]
 
+    def exchange(self, session: str, messages: list[BaseMessage]) -> None:
+        """Read all messages and store a turn, with one object."""
+        history = self.history(session)
+        _ = history.messages
+        history.add_messages(messages)
+
     def chat(self, form: str, reply: str, window: int | None = None) -> Runnable[Any, Any]:
         """Put LangChain's own wrapper around what answers in a form."""
         assert window is None, "LangChain's wrapper has none"
@@ -56,7 +65,7 @@ class LangChainPeer(Peer):
             warnings.simplefilter("ignore")  # it is deprecated, and the floor nonetheless
             return RunnableWithMessageHistory(answering(form, reply), self.history, **keys(form))
 
-    def config(self, session: str) -> dict[str, Any]:
+    def config(self, session: str) -> RunnableConfig:
         """Name a session to the wrapper."""
         return {"configurable": {"session_id": session}}
 

@@ -12,7 +12,7 @@ from langchain_redis_memory import RedisMemory
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
-    from langchain_core.runnables import Runnable
+    from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_redis_memory import RedisChatMessageHistory
 
@@ -57,16 +57,15 @@ class Ours(LangChainPeer):
 
     def chat(self, form: str, reply: str, window: int | None = None) -> Runnable[Any, Any]:
         """Put our wrapper around what answers."""
-        limits = {} if window is None else {"window": window}
+        limits: dict[str, Any] = {} if window is None else {"window": window}
         return self.memory.with_history(
             answering(form, reply), agent="bench", **keys(form), **limits
         )
 
-    def config(self, session: str) -> dict[str, Any]:
+    def config(self, session: str) -> RunnableConfig:
         """Name a session."""
         return {"configurable": {"user_id": "alice", "session_id": session}}
 
     def trim(self, session: str, size: int) -> None:
         """Remove what was added."""
         trim_newest_first(self._bare, self.history(session).key, size)
-

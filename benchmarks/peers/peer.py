@@ -27,6 +27,7 @@ class Peer:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.filled: set[str] = set()
         self.open()
 
     def open(self) -> None:
@@ -48,6 +49,16 @@ class Peer:
     def messages(self, records: list[Record]) -> list[Any]:
         """Make messages as the peer takes them."""
         raise NotImplementedError
+
+    def exchange(self: Any, session: str, messages: list[Any]) -> None:
+        """Read all messages and store a turn."""
+        self.read(session)
+        self.add(session, messages)
+
+    async def aexchange(self: Any, session: str, messages: list[Any]) -> None:
+        """Read all messages and store a turn."""
+        await self.aread(session)
+        await self.aadd(session, messages)
 
     def trim(self, session: str, size: int) -> None:
         """Keep the oldest `size` messages; not measured."""
