@@ -46,7 +46,10 @@ def _setup(results: Results) -> str:
         ["conversations", setup["conversations"]],
         ["load when it began", f"{setup['load']:.1f}"],
         ["took", f"{setup['took'] / 60:.1f} minutes"],
-        ["spread", f"half of the rounds of a case lie within {results.spread():.0%} of its median"],
+        [
+            "spread",
+            f"the middle half of an entry's rounds spans {results.spread():.0%} of its median",
+        ],
     ]
     rows += [
         [NAMES[peer], ", ".join(f"{package} {version}" for package, version in versions.items())]
