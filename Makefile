@@ -13,7 +13,7 @@ help:
 	@echo "make chat    serve a chat with a page, on the embedded server: http://127.0.0.1:8000"
 	@echo "make test    run the tests"
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
-	@echo "make bench   measure sessions and clearing among a million other keys"
+	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
 	@echo "make lint    check style          make types   check types"
 	@echo "make notebooks  run the notebooks"
 	@echo "make format  put style right      make clean   remove what make made"
@@ -30,8 +30,9 @@ test: $(VENV)/.test
 faults: $(VENV)/.test
 	$(BIN)/python -m faults
 
-bench: $(VENV)/.test
-	$(BIN)/python -m benchmarks.million_keys
+# Peers that need other packages get environments of their own in .venv-peers.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -49,7 +50,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -68,6 +69,10 @@ $(VENV)/.examples: $(VENV)/.package
 
 $(VENV)/.test: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --group test --group test-examples
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

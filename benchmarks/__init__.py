@@ -1,1 +1,1 @@
-"""What things cost, measured against the plain way in one run."""
+"""What this package costs, measured in one run with what else stores conversations."""

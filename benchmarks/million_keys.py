@@ -1,74 +1,70 @@
-"""Sessions among a million other keys: listing them, and clearing one.
-
-``python -m benchmarks.million_keys``
-"""
+"""Sessions among a million other keys: listing them, and clearing one; beside redis-py itself."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
-from pathlib import Path
-from typing import Any
+import time
+import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
 
-from benchmarks.measure import medians, peak_memory
 from langchain_redis_memory import RedisMemory
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from servers import Server
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-_FILL = "for i = 1, ARGV[1] do redis.call('SET', 'other:' .. i, 'x') end"
+    from benchmarks.measure import Results
+    from benchmarks.server import CountedServer
+
+SESSIONS = (1, 10, 100)
 _INDEX = "agent:memory:support:alice:sessions"
-_LINE = "{:<48} {:>12} {:>12} {:>7}"
+_FILL = "for i = ARGV[1], ARGV[2] do redis.call('SET', 'other:' .. i, 'x') end"
+_AT_ONCE = 20_000
+"""How many keys one script makes: a server that is busy with one for 5 s refuses all else."""
 
 
-def main() -> None:
-    """Print each thing beside its measure, with the ratio."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.million_keys", description=__doc__)
-    parser.add_argument("--keys", type=int, default=1_000_000)
-    keys: int = parser.parse_args().keys
-    with tempfile.TemporaryDirectory(prefix="lrm-bench-") as directory:
-        server = Server(directory)
-        try:
-            with RedisMemory.from_url(server.url) as memory:
-                _run(server.client, memory, keys)
-        finally:
-            server.stop()
-
-
-def _run(client: Any, memory: RedisMemory, keys: int) -> None:
-    before = peak_memory(lambda: _clear(memory))
-    client.eval(_FILL, 0, keys)
-    print(f"{client.info('server')['server_name']}, {client.dbsize():,} keys\n")
-    print(_LINE.format("", "ours", "bare", "ratio"))
-    for sessions in (1, 10, 100):
-        _fill(memory, sessions)
-        _row(
-            f"list {sessions} sessions / one ZRANGE",
-            medians(
+def measure(server: CountedServer, results: Results, keys: int, rounds: int) -> None:
+    """List 1, 10 and 100 sessions and clear one, among so many keys."""
+    with RedisMemory.from_url(server.url(0)) as memory:
+        alone = _peak_memory(lambda: _clear(memory))
+        for first in range(1, keys + 1, _AT_ONCE):
+            server.client.eval(_FILL, 0, first, min(first + _AT_ONCE - 1, keys))
+        for sessions in SESSIONS:
+            _fill(memory, sessions)
+            _by_turns(
+                results,
+                f"list {sessions}",
                 {
                     "ours": lambda: memory.sessions("support", "alice"),
-                    "bare": lambda: client.zrange(_INDEX, 0, -1, withscores=True),
+                    "bare": lambda: server.client.zrange(_INDEX, 0, -1, withscores=True),
                 },
-                200,
-            ),
-        )
-    _row(
-        "clear a session / SCAN of all keys, COUNT 1000",
-        medians({"ours": lambda: _clear(memory), "bare": lambda: _scan(client)}, 9),
-    )
-    after = peak_memory(lambda: _clear(memory))
-    print(
-        f"\npeak memory of the client while clearing: {before:,} bytes without other keys, ", end=""
-    )
-    print(f"{after:,} bytes with them")
+                rounds * 20,
+            )
+        clearing = {"ours": lambda: _clear(memory), "bare": lambda: _scan(server.client)}
+        _by_turns(results, "clear", clearing, rounds)
+        among = _peak_memory(lambda: _clear(memory))
+        results.add("clear", "ours", {"bytes alone": alone, "bytes": among})
+    server.empty()
 
 
-def _row(what: str, seconds: dict[str, float]) -> None:
-    ours, bare = seconds["ours"], seconds["bare"]
-    print(_LINE.format(what, f"{ours * 1e3:.3f} ms", f"{bare * 1e3:.3f} ms", f"{ours / bare:.2f}"))
+def _by_turns(
+    results: Results, group: str, calls: Mapping[str, Callable[[], object]], rounds: int
+) -> None:
+    for turn in range(-1, rounds):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if turn >= 0:
+                results.add(group, name, {"seconds": time.perf_counter() - began})
+
+
+def _peak_memory(call: Callable[[], object]) -> int:
+    call()  # once before, so that what is loaded or connected at first use is not counted
+    tracemalloc.start()
+    call()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def _fill(memory: RedisMemory, sessions: int) -> None:
@@ -85,7 +81,3 @@ def _scan(client: Any) -> None:
     cursor = None
     while cursor != 0:
         cursor, _ = client.scan(cursor or 0, count=1000)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""What is done to each peer, in the peer's own process."""
