@@ -194,6 +194,53 @@ def test_whatever_was_written_is_read_as_its_class_reads_it(message, changes, li
         check_same(decode(element), expected)
 
 
+TOKENS = dict.fromkeys(["input_tokens", "output_tokens", "total_tokens"], 1)
+CHANGED_BY_ITS_CLASS = [
+    {"additional_kwargs": {"tool_calls": [PROVIDER_CALL]}},
+    {"tool_calls": [{**CALL, "extras": {}}]},
+    {"tool_calls": [{**CALL, "type": "other"}]},
+    {"tool_calls": [{**CALL, "id": 1}]},
+    {"tool_calls": [CALL, {"args": {}, "name": "f", "id": "1", "type": "tool_call"}]},
+    {"tool_calls": [{"name": "f", "args": {}, "id": "1"}]},
+    {"tool_calls": ["x"]},
+    {"invalid_tool_calls": [{"name": "f", "args": "{", "id": "1", "error": None}]},
+    {"usage_metadata": {**TOKENS, "more": 1}},
+    {"usage_metadata": {"total_tokens": 1, **TOKENS, "input_tokens": 1}},
+    {"usage_metadata": {**TOKENS, "total_tokens": True}},
+    {"usage_metadata": {**TOKENS, "total_tokens": 1.0}},
+    {"usage_metadata": {**TOKENS, "input_token_details": {"audio": 1.0}}},
+    {"usage_metadata": {**TOKENS, "input_token_details": {"cache_read": 1, "audio": 1}}},
+    {"usage_metadata": {**TOKENS, "output_token_details": {"cache_read": 1}}},
+    {"usage_metadata": {**TOKENS, "output_token_details": {}, "input_token_details": {}}},
+    {"usage_metadata": {"total_cost": 0}},
+    {"content": [1]},
+    {"content": ["a", ["b"]]},
+    {"content": None},
+    {"id": 5},
+    {"id": "\ud800"},
+    {"name": 1},
+    {"type": "human"},
+    {"more": 1},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGED_BY_ITS_CLASS, ids=str)
+def test_what_its_class_would_change_is_not_plain(changes):
+    """Each is left to the class, which changes it, refuses it, or does so in another version."""
+    stored = message_to_dict(AIMessage("x"))
+    assert plain.plain_message("ai", dict(stored["data"])) is not None
+    stored["data"] |= changes
+    element = json.dumps(stored).encode()
+    assert not is_plain(element)
+    try:
+        expected = by_class(element)
+    except Exception:  # noqa: BLE001 - whatever it is
+        with pytest.raises(CorruptedDataError):
+            decode(element)
+    else:
+        check_same(decode(element), expected)
+
+
 def change(message):
     message.additional_kwargs["a"] = 1
     message.response_metadata["b"] = 2
