@@ -51,21 +51,23 @@ def recalling(
             of what an earlier one does.
         ids: See `Conversation.read`.
     """
+    if conversation is None:
+        asked = [_profile(*profile) for profile in profiles]
+        known: Recalled = yield combined(lambda *all_: Recalled(Reading([]), _merged(all_)), *asked)
+        return known
     found: Recalled = yield _recall(conversation, profiles, ids)
-    if conversation is not None and found.reading.is_cut:
+    if found.reading.is_cut:
         window = read(conversation.key, conversation.limits, conversation.entry, ids=ids)
         found = found._replace(reading=(yield window))
     return found
 
 
 def _recall(
-    conversation: Conversation | None, profiles: Sequence[KnownProfile], ids: Sequence[str]
+    conversation: Conversation, profiles: Sequence[KnownProfile], ids: Sequence[str]
 ) -> Operation[Recalled]:
-    asked: list[Operation[Any]] = [_profile(*profile) for profile in profiles]
-    if conversation is None:
-        return combined(lambda *found: Recalled(Reading([]), _merged(found)), *asked)
     key, limits, entry = conversation.key, conversation.limits, conversation.entry
     window = read(key, limits, entry, ids=ids, bounded=True)
+    asked = [_profile(*profile) for profile in profiles]
     return combined(lambda reading, *found: Recalled(reading, _merged(found)), window, *asked)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from langchain_core.runnables import Runnable, ensure_config
 from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
     get_callback_manager_for_config,
-    set_config_context,
     var_child_runnable_config,
 )
 from typing_extensions import override
@@ -82,8 +82,10 @@ class Remembering(Runnable[Any, Any]):
         config = ensure_config(config)
         if get_callback_manager_for_config(config).handlers:
             return self._call_with_config(self._answer, input, config, **kwargs)
-        with set_config_context(_without_run(config)) as context:
-            return context.run(self._answer, input, None, config, **kwargs)
+        # As `set_config_context`, but for what it does for tracers.
+        context = copy_context()
+        context.run(var_child_runnable_config.set, _without_run(config))
+        return context.run(self._answer, input, None, config, **kwargs)
 
     def _answer(
         self,
@@ -107,7 +109,7 @@ class Remembering(Runnable[Any, Any]):
         config = ensure_config(config)
         if get_async_callback_manager_for_config(config).handlers:
             return await self._acall_with_config(self._aanswer, input, config, **kwargs)
-        # As `set_config_context`, but without a task for the sake of its context.
+        # The same without a task for the sake of its context.
         token = var_child_runnable_config.set(_without_run(config))
         try:
             return await self._aanswer(input, None, config, **kwargs)

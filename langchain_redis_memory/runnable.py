@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
+from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from typing_extensions import override
@@ -102,7 +103,9 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
 
     @override
     def _merge_configs(self, *configs: RunnableConfig | None) -> RunnableConfig:
-        config = RunnableBindingBase._merge_configs(self, *configs)  # noqa: SLF001 - it is overridden
+        config = merge_configs(self.config, *configs)
+        if self.config_factories:
+            config = merge_configs(config, *(make(config) for make in self.config_factories))
         configurable = config.get("configurable", {})
         ids = {
             spec.id: configurable.get(spec.id, spec.default) for spec in self.history_factory_config

@@ -124,8 +124,7 @@ class Lane:
         self._keys |= keys
         outcome: Outcome = ConnectionAbortedError("the event loop ends")
         try:
-            async with asyncio.timeout(self._patience):
-                await self._carry(batch)
+            await self._carry(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be told
             outcome = error
         finally:
@@ -137,11 +136,12 @@ class Lane:
 
     async def _carry(self, batch: Sequence[Request]) -> None:
         self._departs()
-        connection = await self.pool.get_connection()
+        latest = asyncio.get_running_loop().time() + self._patience
+        connection = await self.pool.take(latest)
         try:
-            await connection.exchange(batch)
+            await connection.exchange(batch, latest)
         finally:
-            await self.pool.release(connection)
+            await self.pool.give_back(connection)
 
     def _board(self) -> list[Request]:
         """Take those who go together, in the order in which they came."""

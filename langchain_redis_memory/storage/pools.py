@@ -88,6 +88,10 @@ class Pool(redis.BlockingConnectionPool):
                     connection.disconnect()
 
 
+# What part of a time-out may have passed before it begins anew: a timer costs as much as a reply.
+_COARSE = 0.1
+
+
 class _Exchanging:
     """A connection of an event loop, on which many requests are one exchange."""
 
@@ -100,11 +104,15 @@ class _Exchanging:
     _writer: asyncio.StreamWriter | None
     _parser: Any
 
-    async def exchange(self, batch: Sequence[Request]) -> None:
+    async def exchange(self, batch: Sequence[Request], latest: float) -> None:
         """Send all commands in one piece, and give each request its replies as they come.
 
         redis-py's own way, a task or a timer for every write and every reply, costs more than the
         trip.
+
+        Args:
+            batch: What is sent.
+            latest: When it has failed, by the event loop's clock, whatever has come.
 
         Raises:
             redis.ConnectionError: The connection broke; some requests may have their replies.
@@ -112,10 +120,10 @@ class _Exchanging:
         """
         try:
             await self.check_health()
-            async with asyncio.timeout(self.socket_timeout) as limit:
+            async with asyncio.timeout_at(self._due(latest)) as limit:
                 await self._write(b"".join([request.packed for request in batch]))
                 for request in batch:
-                    request.answer([await self._reply(limit) for _ in range(request.count)])
+                    request.answer([await self._reply(limit, latest) for _ in range(request.count)])
         except BaseException as error:
             await self.disconnect(nowait=True)  # what comes must be read by nobody
             if isinstance(error, TimeoutError):
@@ -130,9 +138,15 @@ class _Exchanging:
         self._writer.write(packed)
         await self._writer.drain()
 
-    async def _reply(self, limit: asyncio.Timeout) -> Any:
-        if self.socket_timeout is not None:
-            limit.reschedule(asyncio.get_running_loop().time() + self.socket_timeout)
+    def _due(self, latest: float) -> float:
+        """Tell when something must have come."""
+        longest = math.inf if self.socket_timeout is None else self.socket_timeout
+        return min(latest, asyncio.get_running_loop().time() + longest)
+
+    async def _reply(self, limit: asyncio.Timeout, latest: float) -> Any:
+        due = self._due(latest)
+        if due - cast("float", limit.when()) > _COARSE * (self.socket_timeout or 0):
+            limit.reschedule(due)
         try:
             return await self._parser.read_response(disable_decoding=True)
         except redis.ConnectionError as error:
@@ -152,6 +166,37 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
 
     def __init__(self, *, connection_class: Any = redis.asyncio.Connection, **options: Any) -> None:
         super().__init__(connection_class=exchanging(connection_class), **options)
+
+    async def take(self, latest: float) -> Any:
+        """Give a connection that is ready, for whoever sees to it that there are never too many.
+
+        redis-py's `get_connection`, which may wait for one, costs half as much as a trip.
+
+        Args:
+            latest: When to give up, by the event loop's clock.
+        """
+        idle = self._available_connections
+        if not idle or not idle[-1].is_connected:
+            async with asyncio.timeout_at(latest):
+                return await self.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        connection = idle.pop()
+        self._in_use_connections.add(connection)
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def give_back(self, connection: Any) -> None:
+        """Take back what `take` gave."""
+        # redis-py 6 knows no maintenance of servers, before which connections are made anew.
+        leaves = getattr(connection, "should_reconnect", bool)
+        if self.connection_kwargs.get("credential_provider") or leaves():
+            await self.release(connection)  # which may authenticate or connect it anew
+        else:
+            self._in_use_connections.remove(connection)
+            self._available_connections.append(connection)
 
     async def leave(self) -> None:
         """Close the idle connections; `disconnect` waits, and closes what others begin to use."""
