@@ -23,7 +23,8 @@ _HISTORY = f"{_OURS}\nRedisMemory.from_url('redis://localhost').history('a', 'u'
 CASES = {
     "package": (_CORE, "import langchain_redis_memory"),
     "RedisMemory": (_CORE, _OURS),
-    "history": (_COMMUNITY, _HISTORY),
+    "history": (f"{_COMMUNITY}\nimport redis", _HISTORY),
+    "history and redis": (_COMMUNITY, _HISTORY),
     "langchain-community": (_CORE, _COMMUNITY),
     "LangChain's wrapper": (
         _CORE,

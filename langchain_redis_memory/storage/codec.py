@@ -47,7 +47,6 @@ from langchain_core.messages import (
     SystemMessageChunk,
     ToolMessage,
     ToolMessageChunk,
-    messages_from_dict,
 )
 from pydantic import ValidationError
 
@@ -87,7 +86,7 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
         stored = (orjson.loads if element.startswith(_COMPACT) else json.loads)(element)
         message = plain_message(stored["type"], stored["data"])
         if message is None:
-            message = messages_from_dict([stored])[0]
+            message = _built(stored)
         if "assigned" in stored:
             for name in stored["assigned"]:
                 _assign(message, name, stored["data"][name])
@@ -228,10 +227,18 @@ def _make_readable(message: BaseMessage, stored: dict[str, Any], path: str) -> N
         stored["apart"] = apart
 
 
+def _built(stored: dict[str, Any]) -> BaseMessage:
+    """Have LangChain build the message, with all that its class does."""
+    # Its module loads langchain_text_splitters, and langchain_core.runnables with it.
+    from langchain_core.messages import messages_from_dict  # noqa: PLC0415 - seldom used; see above
+
+    return messages_from_dict([stored])[0]
+
+
 def _read_on_trial(stored: dict[str, Any]) -> tuple[BaseMessage | None, str, str]:
     """Give the message; or None, the field that its class refuses, and why, without its value."""
     try:
-        return messages_from_dict([stored])[0], "", ""
+        return _built(stored), "", ""
     except ValidationError as error:
         where = error.errors()[0]["loc"]
         return None, str(where[0]) if where else "", type(error).__name__
