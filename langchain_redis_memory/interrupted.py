@@ -94,7 +94,7 @@ def cut_short(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
     kept = list(messages)
     answered = {message.tool_call_id for message in kept if isinstance(message, ToolMessage)}
     for position, message in enumerate(kept):
-        if isinstance(message, AIMessage) and not _is_answered(message, answered):
+        if isinstance(message, AIMessage) and not is_answered(message, answered):
             kept[position:] = [_only_text(message)]
             break
     if kept and isinstance(kept[-1], AIMessage):
@@ -108,7 +108,8 @@ def cut_short(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
     return kept
 
 
-def _is_answered(message: AIMessage, answered: set[str]) -> bool:
+def is_answered(message: AIMessage, answered: set[str]) -> bool:
+    """Tell whether each of a message's calls has a result."""
     calls = [*message.tool_calls, *message.invalid_tool_calls]
     return all(call["id"] in answered for call in calls)
 

@@ -18,7 +18,7 @@ from langchain_redis_memory.rendering import render
 from langchain_redis_memory.storage.codec import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.messages import BaseMessage
@@ -80,12 +80,7 @@ class Turn:
         Raises:
             UnstorableError: A new message could not be stored, whatever the reply is.
         """
-        asked = self.new
-        # A client that sends everything again sends it in order: what stands before a message
-        # that is stored was stored too, even if `max_messages` has let it go since.
-        stored = [i for i, message in enumerate(asked) if message.id in reading.ids]
-        fresh = asked[stored[-1] + 1 :] if stored else asked
-        self.new = list({message.id or n: message for n, message in enumerate(fresh)}.values())
+        self.new = fresh(self.new, reading.ids)
         if self.policy.auto_save:
             encode_messages(self.new, self.token)
         self.history = reading.messages
@@ -113,11 +108,29 @@ class Turn:
         self, error: BaseException, output: Any, messages: Sequence[BaseMessage]
     ) -> TurnNotSavedError:
         """Make the error that hands the turn back."""
-        # Only our own errors are known to hold no text of a message.
-        reason = str(error) if isinstance(error, RedisMemoryError) else type(error).__name__
+        reason = reason_of(error)
         if messages:
             return TurnNotSavedError(reason, output, messages, self.token)
         return TurnNotSavedError(reason, output, self.new)
+
+
+def fresh(asked: Sequence[BaseMessage], stored: Collection[str]) -> list[BaseMessage]:
+    """Give the messages that are not stored yet, each id once.
+
+    Args:
+        asked: What a client sent, perhaps once more.
+        stored: The ids of what is stored.
+    """
+    # A client that sends everything again sends it in order: what stands before a message
+    # that is stored was stored too, even if `max_messages` has let it go since.
+    known = [i for i, message in enumerate(asked) if message.id in stored]
+    new = asked[known[-1] + 1 :] if known else asked
+    return list({message.id or n: message for n, message in enumerate(new)}.values())
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why a turn was not saved: only our own errors are known to hold no text of it."""
+    return str(error) if isinstance(error, RedisMemoryError) else type(error).__name__
 
 
 class RunEnd(BaseCallbackHandler):
