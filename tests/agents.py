@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 
-from langchain.agents import create_agent
 from langchain_redis_memory import RedisMemoryMiddleware
 
 CONFIG = {"configurable": {"session_id": "s", "user_id": "u", "thread_id": "t"}}

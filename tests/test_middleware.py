@@ -17,12 +17,11 @@ from agents import (
     saying,
     stored,
 )
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain.agents import create_agent
-from langchain.agents.structured_output import ToolStrategy
 from langchain_redis_memory import (
     ConfigurationError,
     RedisMemory,

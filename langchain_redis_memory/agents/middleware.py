@@ -8,7 +8,6 @@ one that was interrupted may be resumed by another process.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain.agents.middleware.types import AgentMiddleware
@@ -212,12 +211,15 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         # An interrupt is no failure: the run is resumed.
         if record is None or not self._keep_failed or isinstance(error, GraphBubbleUp):
             return None
+        turn = self._turn(record, complete(said(record, state["messages"])), state)
         fails(state)
-        return self._turn(record, complete(said(record, state["messages"])))
+        return turn
 
-    def _turn(self, record: Record, messages: list[BaseMessage]) -> AgentTurn:
+    def _turn(self, record: Record, messages: list[BaseMessage], state: State) -> AgentTurn:
         conversation = self._conversation(record["user"], record["session"])
-        return AgentTurn(conversation, record["token"], messages)
+        in_part = self._keep_failed and has_failed(state)
+        where = PartlyStored(conversation) if in_part else conversation
+        return AgentTurn(where, record["token"], messages)
 
     # The end: a node again
 
@@ -235,8 +237,4 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         return ending_with(closed(record, state["messages"]))
 
     def _ended(self, record: Record, state: State) -> AgentTurn:
-        turn = self._turn(record, ended(record, state["messages"]))
-        if self._keep_failed and has_failed(state):
-            conversation = self._conversation(record["user"], record["session"])
-            return replace(turn, conversation=PartlyStored(conversation))
-        return turn
+        return self._turn(record, ended(record, state["messages"]), state)
