@@ -204,6 +204,14 @@ def test_a_thread_is_a_session(memory):
     assert len(stored(memory, "default", "t7")) == 2
 
 
+def test_the_config_can_name_what_the_context_leaves_open(memory):
+    """As where a context has fields that may be None."""
+    config = {"configurable": {"thread_id": "t7", "user_id": "alice"}}
+    context = {"session_id": None, "user_id": None}
+    agent_of(memory, ["yo"]).invoke(saying("hi"), config, context=context)
+    assert len(stored(memory, "alice", "t7")) == 2
+
+
 def test_a_session_goes_before_a_thread(memory):
     """They are different things, and both may be named."""
     agent_of(memory, ["yo"]).invoke(saying("hi"), CONFIG)
@@ -219,6 +227,9 @@ def test_a_session_goes_before_a_thread(memory):
         ({"session_id": 7}, None, "session_id must be a string"),
         ({"thread_id": 7}, None, "thread_id must be a string"),
         ({"session_id": "s", "user_id": ""}, None, "user_id must not be empty"),
+        ({"session_id": "s", "user_id": None}, None, "user_id must be a string"),
+        ({"session_id": "s"}, {"user_id": None}, "user_id must be a string"),
+        ({}, {"user_id": "u", "session_id": None}, "no session_id and no thread_id; pass one"),
         ({"session_id": "s"}, {"user_id": 7}, "user_id must be a string"),
         ({"session_id": "s"}, {"session_id": "x"}, "session_id 's' and the context 'x'"),
         ({"session_id": "s", "user_id": "u"}, {"user_id": "v"}, "user_id 'u' and the context 'v'"),

@@ -21,8 +21,11 @@ def ids_of(configurable: Mapping[str, Any], context: object) -> tuple[str, str]:
         ConfigurationError: No session is named, an id cannot be used, or the config and the
             context name different ones.
     """
-    user = _named("user_id", configurable, context)
-    session = _named("session_id", configurable, context)
+    users = _named("user_id", configurable, context)
+    sessions = _named("session_id", configurable, context)
+    # None for a user is refused: it is what a bug in the caller's authentication looks like.
+    user = _one("user_id", users) if users else DEFAULT_USER
+    session = _one("session_id", sessions)
     if session is None:
         session = configurable.get("thread_id")
         if session is None:
@@ -33,18 +36,35 @@ def ids_of(configurable: Mapping[str, Any], context: object) -> tuple[str, str]:
             )
         encode_id(session, "thread_id")
     encode_id(session, "session_id")
-    if user is not None:
-        encode_id(user, "user_id")
-    return DEFAULT_USER if user is None else user, session
+    encode_id(user, "user_id")
+    return user, session
 
 
-def _named(name: str, configurable: Mapping[str, Any], context: object) -> Any:
-    given = configurable.get(name)
-    also = context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
-    if given is None or also is None:
-        return also if given is None else given
-    if given != also:
+def _named(name: str, configurable: Mapping[str, Any], context: object) -> list[Any]:
+    """Give what the config and the context name."""
+    fields = context if isinstance(context, Mapping) else _Fields(context)
+    return [source[name] for source in (configurable, fields) if name in source]
+
+
+def _one(name: str, values: list[Any]) -> Any:
+    """Give the one that is named, once or twice."""
+    given = [value for value in values if value is not None]
+    if len(given) > 1 and given[0] != given[1]:
         raise ConfigurationError(
-            f"the config names {name} {given!r:.80} and the context {also!r:.80}; pass one of them"
+            f"the config names {name} {given[0]!r:.80} and the context {given[1]!r:.80}; "
+            "pass one of them"
         )
-    return given
+    return given[0] if given else None
+
+
+class _Fields:
+    """An object's attributes, as the items of a dict."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __contains__(self, name: str) -> bool:
+        return hasattr(self._value, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self._value, name)
