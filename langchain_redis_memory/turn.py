@@ -11,10 +11,11 @@ from typing_extensions import override
 
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
-from langchain_redis_memory.interrupted import cut_short, sent_part
+from langchain_redis_memory.interrupted import cut_short, graph_state, sent_part
 from langchain_redis_memory.part import check_flag
 from langchain_redis_memory.recall import recall
 from langchain_redis_memory.rendering import render
+from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.storage.codec import encode_messages
 
 if TYPE_CHECKING:
@@ -86,6 +87,19 @@ class Turn:
         self.history = reading.messages
         known = render([], profile) if profile else ""
         self.given = self.shapes.given(self.value, self.history, self.new, known)
+
+    def streamed(self, state: Mapping[str, Any] | None, pieces: Sequence[Any]) -> Any:
+        """Give the output of a stream: what `invoke` would give, as far as that can be told.
+
+        Args:
+            state: What the run ended with, if that is a dict. Where a graph stands behind another
+                step, LangChain has added up its pieces, of which only the last are left.
+            pieces: What was sent.
+        """
+        output = state or joined(pieces)
+        if isinstance(output, Mapping) and (self.shapes.output_key or "messages") not in output:
+            return graph_state(pieces, self.shapes.output_key) or output
+        return output
 
     def record(self, output: Any) -> list[BaseMessage]:
         """Give the messages to store."""
