@@ -169,7 +169,7 @@ def _imports(results: Results) -> str:
     names = {
         "package": "`import langchain_redis_memory`",
         "RedisMemory": "`from langchain_redis_memory import RedisMemory`",
-        "history": "the first history, over langchain-community's class and redis, which that loads",
+        "history": "the first history, over langchain-community's class and its redis",
         "history and redis": "the same, over langchain-community's class alone",
         "langchain-community": "langchain-community's `RedisChatMessageHistory`",
         "LangChain's wrapper": "LangChain's `RunnableWithMessageHistory`",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from langchain_redis_memory._version import __version__
 
 if TYPE_CHECKING:
+    from langchain_redis_memory.agents.middleware import RedisMemoryMiddleware
     from langchain_redis_memory.caching.cache import ExecutionCache
     from langchain_redis_memory.caching.llm_cache import RedisLLMCache
     from langchain_redis_memory.context import (
@@ -59,6 +60,7 @@ __all__ = [
     "RedisLLMCache",
     "RedisMemory",
     "RedisMemoryError",
+    "RedisMemoryMiddleware",
     "RedisSettings",
     "RetryPolicy",
     "RunnableWithRedisHistory",
@@ -93,6 +95,7 @@ _HOMES = {
     "RedisLLMCache": "caching.llm_cache",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
+    "RedisMemoryMiddleware": "agents.middleware",
     "RedisSettings": "settings.redis_settings",
     "RetryPolicy": "storage.retry",
     "RunnableWithRedisHistory": "runnable",

@@ -20,7 +20,7 @@ from langchain_redis_memory.errors import (
     UnstorableError,
 )
 from langchain_redis_memory.profiles.profile import Profile
-from langchain_redis_memory.recall import KnownProfile, Recalled, recalling
+from langchain_redis_memory.recall import Recalled, known, recalling
 from langchain_redis_memory.rendering import TextLimit, render
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.window import TokenCounter, opens_turn
@@ -83,9 +83,9 @@ class MemoryContext:
     ) -> None:
         self._limit = TextLimit(max_characters, max_tokens, counter)
         self._conversation = _conversation(conversation)
-        known = _profiles(profiles)
-        self._profiles = tuple(KnownProfile(profile.key, profile.read_ttl_ms) for profile in known)
-        homes = {profile.connection for profile in known}
+        given = _profiles(profiles)
+        self._profiles = tuple(map(known, given))
+        homes = {profile.connection for profile in given}
         if self._conversation is not None:
             homes.add(self._conversation.connection)
         if len(homes) > 1:

@@ -12,6 +12,7 @@ from langchain_redis_memory.storage.operation import combined
 
 if TYPE_CHECKING:
     from langchain_redis_memory.conversation import Conversation
+    from langchain_redis_memory.profiles.profile import Profile
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
 
@@ -37,6 +38,11 @@ class Recalled(NamedTuple):
     """What is known of the user; empty unless asked for."""
 
 
+def known(profile: Profile[Any]) -> KnownProfile:
+    """Name a profile that is to be read."""
+    return KnownProfile(profile.key, profile.read_ttl_ms)
+
+
 def recalling(
     conversation: Conversation | None,
     profiles: Sequence[KnownProfile] = (),
@@ -53,8 +59,10 @@ def recalling(
     """
     if conversation is None:
         asked = [_profile(*profile) for profile in profiles]
-        known: Recalled = yield combined(lambda *all_: Recalled(Reading([]), _merged(all_)), *asked)
-        return known
+        no_window: Recalled = yield combined(
+            lambda *found: Recalled(Reading([]), _merged(found)), *asked
+        )
+        return no_window
     found: Recalled = yield _recall(conversation, profiles, ids)
     if found.reading.is_cut:
         window = read(conversation.key, conversation.limits, conversation.entry, ids=ids)

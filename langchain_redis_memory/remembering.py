@@ -17,7 +17,6 @@ from langchain_core.runnables.config import (
 from typing_extensions import override
 
 from langchain_redis_memory.saving import Saver
-from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.turn import RunEnd, Turn
 
@@ -178,7 +177,7 @@ class Remembering(Runnable[Any, Any]):
         except BaseException:
             self._saver.save_aside(turn, turn.record_failed)
             raise
-        self._saver.save(turn, end.state or joined(sent))
+        self._saver.save(turn, turn.streamed(end.state, sent))
 
     @override
     def astream(
@@ -284,7 +283,7 @@ class _AsyncPieces:
         try:
             piece = await anext(pieces)
         except StopAsyncIteration:
-            await self._finish(self._saver.asave(turn, end.state or joined(self._sent)))
+            await self._finish(self._saver.asave(turn, turn.streamed(end.state, self._sent)))
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
             await self.aclose()

@@ -11,14 +11,15 @@ from typing_extensions import override
 
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
-from langchain_redis_memory.interrupted import cut_short, sent_part
+from langchain_redis_memory.interrupted import cut_short, graph_state, sent_part
 from langchain_redis_memory.part import check_flag
 from langchain_redis_memory.recall import recalling
 from langchain_redis_memory.rendering import render
+from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.storage.codec import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.messages import BaseMessage
@@ -68,7 +69,7 @@ class Turn:
     @property
     def ids(self) -> list[str]:
         """The ids of the caller's messages, which could be stored already and sent once more."""
-        return [message.id for message in self.new if message.id and isinstance(message.id, str)]
+        return message_ids(self.new)
 
     def reading(self) -> Steps[Recalled]:
         """Ask for what the runnable is to know; see `recalling`."""
@@ -80,17 +81,25 @@ class Turn:
         Raises:
             UnstorableError: A new message could not be stored, whatever the reply is.
         """
-        asked = self.new
-        # A client that sends everything again sends it in order: what stands before a message
-        # that is stored was stored too, even if `max_messages` has let it go since.
-        stored = [i for i, message in enumerate(asked) if message.id in reading.ids]
-        fresh = asked[stored[-1] + 1 :] if stored else asked
-        self.new = list({message.id or n: message for n, message in enumerate(fresh)}.values())
+        self.new = fresh(self.new, reading.ids)
         if self.policy.auto_save:
             encode_messages(self.new, self.token)
         self.history = reading.messages
         known = render([], profile) if profile else ""
         self.given = self.shapes.given(self.value, self.history, self.new, known)
+
+    def streamed(self, state: Mapping[str, Any] | None, pieces: Sequence[Any]) -> Any:
+        """Give the output of a stream: what `invoke` would give, as far as that can be told.
+
+        Args:
+            state: What the run ended with, if that is a dict. Where a graph stands behind another
+                step, LangChain has added up its pieces, of which only the last are left.
+            pieces: What was sent.
+        """
+        output = state or joined(pieces)
+        if isinstance(output, Mapping) and (self.shapes.output_key or "messages") not in output:
+            return graph_state(pieces, self.shapes.output_key) or output
+        return output
 
     def record(self, output: Any) -> list[BaseMessage]:
         """Give the messages to store."""
@@ -113,11 +122,34 @@ class Turn:
         self, error: BaseException, output: Any, messages: Sequence[BaseMessage]
     ) -> TurnNotSavedError:
         """Make the error that hands the turn back."""
-        # Only our own errors are known to hold no text of a message.
-        reason = str(error) if isinstance(error, RedisMemoryError) else type(error).__name__
+        reason = reason_of(error)
         if messages:
             return TurnNotSavedError(reason, output, messages, self.token)
         return TurnNotSavedError(reason, output, self.new)
+
+
+def fresh(asked: Sequence[BaseMessage], stored: Collection[str]) -> list[BaseMessage]:
+    """Give the messages that are not stored yet, each id once.
+
+    Args:
+        asked: What a client sent, perhaps once more.
+        stored: The ids of what is stored.
+    """
+    # A client that sends everything again sends it in order: what stands before a message
+    # that is stored was stored too, even if `max_messages` has let it go since.
+    known = [i for i, message in enumerate(asked) if message.id in stored]
+    new = asked[known[-1] + 1 :] if known else asked
+    return list({message.id or n: message for n, message in enumerate(new)}.values())
+
+
+def message_ids(messages: Iterable[BaseMessage]) -> list[str]:
+    """Give the ids of those messages that have one."""
+    return [message.id for message in messages if message.id and isinstance(message.id, str)]
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why a turn was not saved: only our own errors are known to hold no text of it."""
+    return str(error) if isinstance(error, RedisMemoryError) else type(error).__name__
 
 
 class RunEnd(BaseCallbackHandler):
