@@ -17,9 +17,10 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from langchain_redis_memory import ConfigurationError
 
@@ -220,6 +221,27 @@ def test_a_run_that_is_resumed_belongs_to_who_began_it(memory):
     resume = Command(resume={"decisions": [{"type": "approve"}]})
     agent.invoke(resume, {"configurable": {"thread_id": "t"}})
     assert len(stored(memory)) == 4
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("way", CALLS)
+async def test_a_tool_that_asks_a_human(memory, keep, way):
+    """Its interrupt is no failure, though it is raised as one."""
+
+    @tool
+    def add(a: int, b: int) -> str:
+        """Ask for the sum."""
+        return interrupt(f"{a} + {b}?")
+
+    model = Scripted(script=adding(1, 2))
+    agent = agent_of(
+        memory, model, tools=[add], keep_failed_steps=keep, checkpointer=InMemorySaver()
+    )
+    await WAYS[way](agent, saying("one"))
+    for answer in ("2", "3"):
+        assert stored(memory) == []
+        await WAYS[way](agent, Command(resume=answer))
+    assert stored(memory) == [("human", "one", []), *added(1, 2)]
 
 
 def test_a_human_who_never_answers(memory):
