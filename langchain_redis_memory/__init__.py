@@ -10,6 +10,12 @@ from langchain_redis_memory._version import __version__
 if TYPE_CHECKING:
     from langchain_redis_memory.caching.cache import ExecutionCache
     from langchain_redis_memory.caching.llm_cache import RedisLLMCache
+    from langchain_redis_memory.context import (
+        ContextProvider,
+        MemoryContext,
+        ProfileContext,
+        ThreadContext,
+    )
     from langchain_redis_memory.errors import (
         CachedError,
         ConfigurationError,
@@ -36,12 +42,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CachedError",
     "ConfigurationError",
+    "ContextProvider",
     "CorruptedDataError",
     "ExecutionCache",
     "ImportConflictError",
     "MemoryClosedError",
+    "MemoryContext",
     "OfflineChatModel",
     "Profile",
+    "ProfileContext",
     "Receipt",
     "RedisChatMessageHistory",
     "RedisLLMCache",
@@ -53,6 +62,7 @@ __all__ = [
     "SessionPage",
     "StorageRejected",
     "StorageUnavailable",
+    "ThreadContext",
     "Transfer",
     "TurnNotSavedError",
     "UnstorableError",
@@ -64,13 +74,16 @@ __all__ = [
 _HOMES = {
     "CachedError": "errors",
     "ConfigurationError": "errors",
+    "ContextProvider": "context",
     "CorruptedDataError": "errors",
     "ImportConflictError": "errors",
     "ExecutionCache": "caching.cache",
     "MemoryClosedError": "errors",
+    "MemoryContext": "context",
     "Receipt": "sessions.removing",
     "OfflineChatModel": "offline_model",
     "Profile": "profiles.profile",
+    "ProfileContext": "context",
     "RedisChatMessageHistory": "history",
     "RedisLLMCache": "caching.llm_cache",
     "RedisMemory": "memory",
@@ -81,6 +94,7 @@ _HOMES = {
     "SessionPage": "sessions.listing",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
+    "ThreadContext": "context",
     "Transfer": "moving.restoring",
     "TurnNotSavedError": "errors",
     "UnstorableError": "errors",

@@ -1,4 +1,4 @@
-"""What of `RedisMemory` gives conversations: by themselves, as a history, around a runnable."""
+"""What of `RedisMemory` gives conversations: alone, as a history, around a runnable, as text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.runnables import Runnable
     from langchain_core.runnables.utils import ConfigurableFieldSpec
 
+    from langchain_redis_memory.context import MemoryContext
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.window import TokenCounter
 
 
 class Chats(MemoryPart):
@@ -95,6 +97,8 @@ class Chats(MemoryPart):
         on_save_error: Literal["raise", "log"] = "raise",
         on_interrupted: Literal["keep", "discard"] = "keep",
         keep_failed_input: bool = False,
+        profile_key: str | None = None,
+        auto_save: bool = True,
         **limits: Any,
     ) -> RunnableWithRedisHistory:
         """Wrap a runnable so that it remembers each session.
@@ -116,6 +120,11 @@ class Chats(MemoryPart):
             on_interrupted: Whether a stream that its reader abandons leaves the user's message
                 and the part of the reply that was sent, or nothing.
             keep_failed_input: Whether the user's message is stored when the runnable fails.
+            profile_key: Where the runnable takes what is known of the user, as `ProfileContext`
+                writes it: the profile that all agents share, with this agent's own on top. An
+                empty text when nothing is known.
+            auto_save: Whether turns are stored. Without, the history is read, and storing is left
+                to the caller.
             limits: See `history`.
 
         Raises:
@@ -124,11 +133,66 @@ class Chats(MemoryPart):
         from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
         from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
 
+        def profiles(configurable: Mapping[str, Any]) -> Sequence[str]:
+            user = configurable.get("user_id", DEFAULT_USER)
+            return self._profile_keys(user, agent)
+
         return RunnableWithRedisHistory(
             runnable,
             self.history_factory(agent, **limits),
             input_messages_key=input_messages_key,
             output_messages_key=output_messages_key,
             history_messages_key=history_messages_key,
-            policy=Policy(on_save_error, on_interrupted, keep_failed_input),
+            policy=Policy(on_save_error, on_interrupted, keep_failed_input, auto_save),
+            profile_key=profile_key,
+            profiles=profiles if profile_key is not None else None,
         )
+
+    def context(
+        self,
+        agent: str,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        max_characters: int | None = None,
+        max_tokens: int | None = None,
+        counter: TokenCounter | None = None,
+        **limits: Any,
+    ) -> MemoryContext:
+        """Give a conversation and what is known of its user as text, for an agent's instructions.
+
+        Args:
+            agent: Which agent.
+            user: Whose conversation and profile; None gives nothing, and stores nothing.
+            session: Which of the user's conversations; with None there is the profile alone.
+            max_characters: How long the text may be; see `MemoryContext`.
+            max_tokens: The same in tokens.
+            counter: Counts the tokens of messages; see `Window`.
+            limits: See `history`.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+        """
+        from langchain_redis_memory.context import MemoryContext  # noqa: PLC0415 - see `MemoryPart`
+        from langchain_redis_memory.profiles.forms import DictForm  # noqa: PLC0415 - the same
+        from langchain_redis_memory.profiles.profile import Profile  # noqa: PLC0415 - the same
+
+        # All are looked at, also those that nothing comes of.
+        conversation = self.conversation(
+            agent,
+            DEFAULT_USER if user is None else user,
+            "none" if session is None else session,
+            **limits,
+        )
+        known = () if user is None else self._profile_keys(user, agent)
+        return MemoryContext(
+            None if user is None or session is None else conversation,
+            *(Profile(self._connection, DictForm(key)) for key in known),
+            max_characters=max_characters,
+            max_tokens=max_tokens,
+            counter=counter,
+        )
+
+    def _profile_keys(self, user: str, agent: str) -> tuple[str, str]:
+        """Name the profile that all agents share and the agent's own, which goes on top."""
+        return self._keys.profile(user), self._keys.profile(user, agent)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables.utils import ConfigurableFieldSpec
 
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.recall import ProfilesOf
     from langchain_redis_memory.shapes import Shapes
     from langchain_redis_memory.turn import Policy
 
@@ -41,10 +42,17 @@ class Remembering(Runnable[Any, Any]):
 
     name = "RunnableWithMessageHistory"
 
-    def __init__(self, runnable: Runnable[Any, Any], shapes: Shapes, policy: Policy) -> None:
+    def __init__(
+        self,
+        runnable: Runnable[Any, Any],
+        shapes: Shapes,
+        policy: Policy,
+        profiles: ProfilesOf | None = None,
+    ) -> None:
         self._runnable = runnable
         self._shapes = shapes
         self._policy = policy
+        self._profiles = profiles
         self._saver = Saver(policy)
 
     @property
@@ -202,18 +210,20 @@ class Remembering(Runnable[Any, Any]):
     # Reading
 
     def _turn(self, value: Any, config: RunnableConfig) -> Turn:
-        history: RedisChatMessageHistory = config["configurable"]["message_history"]
+        configurable = config["configurable"]
+        history: RedisChatMessageHistory = configurable["message_history"]
         new = self._shapes.incoming(value)
-        return Turn(history.conversation, self._shapes, self._policy, value, new)
+        profiles = self._profiles(configurable) if self._profiles else ()
+        return Turn(history.conversation, self._shapes, self._policy, value, new, profiles)
 
     def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun | None) -> None:
         manager = run_manager.get_child() if run_manager else None
         if manager is None or not manager.handlers:
-            turn.begin(turn.conversation.read(with_ids=turn.has_ids))
+            turn.begin(*turn.conversation.connection.run(turn.reading()))
             return
         run = manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(turn.conversation.read(with_ids=turn.has_ids))
+            turn.begin(*turn.conversation.connection.run(turn.reading()))
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -222,11 +232,11 @@ class Remembering(Runnable[Any, Any]):
     async def _aload(self, turn: Turn, run_manager: AsyncCallbackManagerForChainRun | None) -> None:
         manager = run_manager.get_child() if run_manager else None
         if manager is None or not manager.handlers:
-            turn.begin(await turn.conversation.aread(with_ids=turn.has_ids))
+            turn.begin(*await turn.conversation.connection.arun(turn.reading()))
             return
         run = await manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(await turn.conversation.aread(with_ids=turn.has_ids))
+            turn.begin(*await turn.conversation.connection.arun(turn.reading()))
         except BaseException as error:
             await run.on_chain_error(error)
             raise

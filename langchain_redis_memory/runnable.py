@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables.graph import Graph
 
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.recall import ProfilesOf
 
 
 def history_config() -> list[ConfigurableFieldSpec]:
@@ -66,13 +67,15 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
         output_messages_key: str | None = None,
         history_messages_key: str | None = None,
         policy: Policy | None = None,
+        profile_key: str | None = None,
+        profiles: ProfilesOf | None = None,
     ) -> None:
-        shapes = Shapes(input_messages_key, output_messages_key, history_messages_key)
+        shapes = Shapes(input_messages_key, output_messages_key, history_messages_key, profile_key)
         # The parent's own constructor builds the chain with the listener, and warns that it is
         # deprecated; neither is wanted here.
         RunnableBindingBase.__init__(
             self,
-            bound=Remembering(coerce_to_runnable(runnable), shapes, policy or Policy()),
+            bound=Remembering(coerce_to_runnable(runnable), shapes, policy or Policy(), profiles),
             get_session_history=get_session_history,
             input_messages_key=input_messages_key,
             output_messages_key=output_messages_key,

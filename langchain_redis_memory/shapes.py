@@ -32,11 +32,30 @@ class Shapes:
         input_key: The new messages in a dict input.
         output_key: The reply in a dict output.
         history_key: The earlier messages in a dict input, apart from the new ones.
+        profile_key: Where the runnable takes what is known of the user, in a dict input.
+
+    Raises:
+        ConfigurationError: There is no place for the profile.
     """
 
     input_key: str | None = None
     output_key: str | None = None
     history_key: str | None = None
+    profile_key: str | None = None
+
+    def __post_init__(self) -> None:
+        key: object = self.profile_key
+        if key is None:
+            return
+        if not isinstance(key, str) or not key or key in (self.input_key, self.history_key):
+            raise ConfigurationError(
+                f"profile_key must name a variable of its own, not be {key!r:.80}"
+            )
+        if not self.input_key and not self.history_key:
+            raise ConfigurationError(
+                "with profile_key the runnable takes a dict; pass input_messages_key or "
+                "history_messages_key too"
+            )
 
     def incoming(self, value: Any) -> list[BaseMessage]:
         """Give the new messages of an input: copies, which no runnable can change for the caller.
@@ -45,6 +64,11 @@ class Shapes:
         message would look like one that is sent again.
         """
         if isinstance(value, Mapping):
+            if self.profile_key is not None and self.profile_key in value:
+                raise ConfigurationError(
+                    f"the input has a key {self.profile_key!r} already, where the user's profile "
+                    "is to stand; leave it out, or pass another profile_key"
+                )
             value = _pick(value, self.input_key, "input")
         elif self.input_key or self.history_key:
             raise ConfigurationError(
@@ -65,14 +89,19 @@ class Shapes:
             f"not {type(value).__name__}; for a dict input pass input_messages_key"
         )
 
-    def given(self, value: Any, history: list[BaseMessage], new: list[BaseMessage]) -> Any:
+    def given(
+        self, value: Any, history: list[BaseMessage], new: list[BaseMessage], profile: str = ""
+    ) -> Any:
         """Make the runnable's input.
 
         Args:
             value: What the caller gave.
             history: The earlier messages.
             new: Those of the caller's messages that are not among the earlier ones.
+            profile: What is known of the user, as text.
         """
+        if self.profile_key is not None:
+            value = {**value, self.profile_key: profile}
         if self.history_key:
             key = _key(value, self.input_key, "input")
             asked = value.get(key)

@@ -12,6 +12,9 @@ from typing_extensions import override
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
 from langchain_redis_memory.interrupted import cut_short, sent_part
+from langchain_redis_memory.part import check_flag
+from langchain_redis_memory.recall import recall
+from langchain_redis_memory.rendering import render
 from langchain_redis_memory.storage.codec import encode_messages
 
 if TYPE_CHECKING:
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from langchain_redis_memory.conversation import Conversation, Reading
+    from langchain_redis_memory.recall import Recalled
     from langchain_redis_memory.shapes import Shapes
+    from langchain_redis_memory.storage.operation import Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Policy:
     on_save_error: Literal["raise", "log"] = "raise"
     on_interrupted: Literal["keep", "discard"] = "keep"
     keep_failed_input: bool = False
+    auto_save: bool = True
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -42,6 +48,7 @@ class Policy:
             if value not in known:
                 choice = " or ".join(map(repr, known))
                 raise ConfigurationError(f"{name} must be {choice}, not {value!r:.80}")
+        check_flag("auto_save", self.auto_save)
 
 
 @dataclass(slots=True)
@@ -53,6 +60,7 @@ class Turn:
     policy: Policy
     value: Any
     new: list[BaseMessage]
+    profiles: Sequence[str] = ()
     history: list[BaseMessage] = field(default_factory=list)
     given: Any = None
     token: str = field(default_factory=new_token)
@@ -62,7 +70,11 @@ class Turn:
         """Whether the caller's messages could be stored already, sent once more."""
         return any(message.id for message in self.new)
 
-    def begin(self, reading: Reading) -> None:
+    def reading(self) -> Operation[Recalled]:
+        """Ask for what the runnable is to know, in one round trip."""
+        return recall(self.conversation, self.profiles, with_ids=self.has_ids)
+
+    def begin(self, reading: Reading, profile: Mapping[str, Any] | None = None) -> None:
         """Put the input together, without messages that are stored already.
 
         Raises:
@@ -74,24 +86,28 @@ class Turn:
         stored = [i for i, message in enumerate(asked) if message.id in reading.ids]
         fresh = asked[stored[-1] + 1 :] if stored else asked
         self.new = list({message.id or n: message for n, message in enumerate(fresh)}.values())
-        encode_messages(self.new, self.token)
+        if self.policy.auto_save:
+            encode_messages(self.new, self.token)
         self.history = reading.messages
-        self.given = self.shapes.given(self.value, self.history, self.new)
+        known = render([], profile or {})
+        self.given = self.shapes.given(self.value, self.history, self.new, known)
 
     def record(self, output: Any) -> list[BaseMessage]:
         """Give the messages to store."""
+        if not self.policy.auto_save:
+            return []
         return self.new + self.shapes.outgoing(output, [*self.history, *self.new])
 
     def record_part(self, pieces: Sequence[Any]) -> list[BaseMessage]:
         """Give the messages to store when the reader left after these pieces."""
-        if self.policy.on_interrupted == "discard":
+        if self.policy.on_interrupted == "discard" or not self.policy.auto_save:
             return []
         part = sent_part(pieces, self.shapes, [*self.history, *self.new])
         return self.new + cut_short(part)
 
     def record_failed(self) -> list[BaseMessage]:
         """Give the messages to store when the runnable failed."""
-        return self.new if self.policy.keep_failed_input else []
+        return self.new if self.policy.keep_failed_input and self.policy.auto_save else []
 
     def not_saved(
         self, error: BaseException, output: Any, messages: Sequence[BaseMessage]

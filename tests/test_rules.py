@@ -19,9 +19,11 @@ LAYERS = [
         *("sessions.part", "sessions.removal"),
     },
     {
-        *("profiles.profile", "sessions.listing", "moving.adoption", "moving.archive"),
+        *("sessions.listing", "moving.adoption", "moving.archive"),
         "caching.cache",
     },
+    {"context"},
+    {"profiles.profile"},
     {"runnable", "history", "store", "caching.cached_tools", "caching.llm_cache"},
     {"caching.cached"},
     {"remembering", "values", "caching.single_flight", "caching.calls"},
@@ -30,7 +32,7 @@ LAYERS = [
     {"turn"},
     {"interrupted"},
     {"sessions.removing"},
-    {"part", "moving.archive_file"},
+    {"part", "recall", "moving.archive_file"},
     {"moving.restoring"},
     {"moving.foreign"},
     {"moving.llama_index_format"},
@@ -44,7 +46,7 @@ LAYERS = [
         "moving.new_file",
     },
     {"sessions.scripts", "profiles.scripts", "moving.scripts", "caching.scripts"},
-    {"scripts", "limits"},
+    {"scripts", "limits", "rendering"},
     {"window"},
     {"storage.steps"},
     {"storage.connection"},
@@ -198,14 +200,19 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_without_what_goes_away_conversations_work():
-    """Storage and conversations need neither langchain-community nor LangChain's old classes."""
+    """They and contexts need neither langchain-community nor LangChain's old classes."""
     code = """
 import sys
 core = "langchain_core"
 for gone in ("langchain_community", f"{core}.chat_history", f"{core}.runnables.history"):
     sys.modules[gone] = None
-from langchain_redis_memory import RedisMemory, Window, RetryPolicy
-print(RedisMemory.from_url("redis://localhost").conversation("a", "b", "c").key)
+from langchain_redis_memory import RedisMemory, ThreadContext, Window, RetryPolicy
+memory = RedisMemory.from_url("redis://localhost", on_unavailable="stateless",
+    retry=RetryPolicy(attempts=1, deadline=1))
+memory.context("a", user="b", session="c")
+conversation = memory.conversation("a", "b", "c")
+ThreadContext(conversation).invoked("Hi", "Hello")
+print(conversation.key)
 """
     done = run(code, "-W", "error")
     assert done.stdout.strip() == "agent:memory:a:b:c", done.stderr

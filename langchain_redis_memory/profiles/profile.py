@@ -64,6 +64,11 @@ class Profile(Generic[P]):
         """The key in Redis, whose value any program can read as JSON."""
         return self._form.key
 
+    @property
+    def connection(self) -> Connection:
+        """Where it is."""
+        return self._connection
+
     def get(self) -> P:
         """Give the profile; when there is none, an empty dict or what the model makes of one.
 

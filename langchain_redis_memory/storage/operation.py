@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from langchain_redis_memory.errors import RedisMemoryError
@@ -93,7 +93,7 @@ class Operation(Generic[T]):
             harm: whoever sends it may do so when a connection broke.
         read: Makes the result of the replies, one a command, with strings as bytes.
         key: The key it is about, for errors.
-        again: What is sent instead when the outcome of an attempt is not known.
+        again: What is sent instead when the outcome of an attempt is not known: as many commands.
         absent: Gives the result without Redis, for who goes on without memory. None where that
             would be a lie: what was to be removed is still there.
         writes: Whether going without it drops what was to be stored.
@@ -108,8 +108,51 @@ class Operation(Generic[T]):
     writes: bool = False
     node: Any = None
     """Which node of a cluster, as the executor names it; None for the one that owns the keys."""
+    parts: tuple[Operation[Any], ...] = ()
+    """What it was made of by `combined`."""
+
+    def part(self, position: int) -> Operation[Any]:
+        """Give the part that a command belongs to, for errors."""
+        for part in self.parts:
+            if position < len(part.commands):
+                return part
+            position -= len(part.commands)
+        return self
 
     def attempts(self) -> Iterator[Operation[T]]:
         """Give what to send at the first attempt, and at each one after it."""
         yield self
         yield from repeat(self if self.again is None else replace(self, commands=self.again))
+
+
+def combined(result: Callable[..., T], *operations: Operation[Any]) -> Operation[T]:
+    """Make one operation of several: their commands travel together, in one round trip.
+
+    Args:
+        result: Makes the result of theirs, which it is given in their order.
+        operations: At least one; none of them for a certain node.
+    """
+    absents = [part.absent for part in operations if part.absent is not None]
+
+    def read(replies: Sequence[Any]) -> T:
+        rest = iter(replies)
+        return result(*(part.read(list(islice(rest, len(part.commands)))) for part in operations))
+
+    return Operation(
+        " and ".join(dict.fromkeys(part.name for part in operations)),
+        tuple(command for part in operations for command in part.commands),
+        read,
+        operations[0].key,
+        again=tuple(
+            command
+            for part in operations
+            for command in (part.commands if part.again is None else part.again)
+        ),
+        absent=(
+            (lambda: result(*(absent() for absent in absents)))
+            if len(absents) == len(operations)
+            else None
+        ),
+        writes=any(part.writes for part in operations),
+        parts=operations,
+    )

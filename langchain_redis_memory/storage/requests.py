@@ -53,9 +53,9 @@ def replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) 
 
 def checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
     """Give the replies, unless one of them is an error."""
-    for reply in replies:
+    for position, reply in enumerate(replies):
         if isinstance(reply, Exception):
-            raise translate(reply, operation, address) from reply
+            raise translate(reply, operation.part(position), address) from reply
     return replies
 
 

@@ -10,13 +10,17 @@ from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel
 
 from langchain_redis_memory import (
+    ContextProvider,
     ExecutionCache,
+    MemoryContext,
     Profile,
+    ProfileContext,
     RedisChatMessageHistory,
     RedisLLMCache,
     RedisMemory,
     RetryPolicy,
     RunnableWithRedisHistory,
+    ThreadContext,
     Transfer,
     TurnNotSavedError,
     Window,
@@ -51,6 +55,25 @@ def wrapped(memory: RedisMemory) -> None:
     original: RunnableWithMessageHistory = chat
     del original
     memory.with_history(RunnableLambda(len), agent="support", on_save_error="no")  # type: ignore[arg-type]
+
+
+async def contexts(memory: RedisMemory) -> None:
+    context = memory.context("support", user="alice", session=None, max_characters=500, window=20)
+    assert_type(context, MemoryContext)
+    assert_type(context.instructions("You help."), str)
+    assert_type(await context.ainstructions(), str)
+    context.invoked("Hi", HumanMessage("Hello"), token="")
+    providers: list[ContextProvider] = [
+        context,
+        ThreadContext(memory.history("support", "alice", "s1"), max_tokens=500, counter=len),
+        ThreadContext(memory.conversation("support", "alice", "s1")),
+        ProfileContext(memory.profile("alice"), memory.profile("alice", model=Person)),
+    ]
+    for provider in providers:
+        assert_type(await provider.ainvoking(), str)
+    ThreadContext("s1")  # type: ignore[arg-type]
+    memory.context("support", user=5)  # type: ignore[arg-type]
+    memory.with_history(RunnableLambda(len), agent="a", profile_key="profile", auto_save=False)
 
 
 class Person(BaseModel):

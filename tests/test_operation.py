@@ -1,0 +1,84 @@
+"""Operations as values: what several of them are as one."""
+
+from __future__ import annotations
+
+import pytest
+
+from langchain_redis_memory.errors import StorageRejected
+from langchain_redis_memory.storage.operation import Operation, Script, combined
+
+SCRIPT = Script("return 1")
+
+
+def operation(name, commands, read=list, **options):
+    return Operation(name, tuple(commands), read, f"key of {name}", **options)
+
+
+def pair(*results):
+    return results
+
+
+def test_commands_travel_together_and_each_part_reads_its_own_replies():
+    """In their order, also when one part has several commands."""
+    first = operation("reading one", [("LLEN", "a"), SCRIPT.on("a")], sum)
+    second = operation("reading two", [("GET", "b")], lambda replies: replies[0])
+    both = combined(pair, first, second)
+    assert both.commands == (("LLEN", "a"), SCRIPT.on("a"), ("GET", "b"))
+    assert both.read([1, 2, b"x"]) == (3, b"x")
+    assert combined(lambda found: found + 1, first).read([1, 2]) == 4
+
+
+def test_names_stand_once_each():
+    """In errors that concern them all."""
+    one, two = operation("reading", [("GET", "a")]), operation("writing", [("SET", "b", "")])
+    assert combined(pair, one, two).name == "reading and writing"
+    assert combined(pair, one, one, two).name == "reading and writing"
+    assert combined(pair, one, two).key == "key of reading"
+
+
+def test_a_repeat_sends_what_each_part_would_send_again():
+    """Which is the same, where a part does not say otherwise."""
+    one = operation("reading", [("GET", "a")])
+    two = operation("writing", [("SET", "b", "1")], again=(("SET", "b", "2"),))
+    attempts = combined(pair, one, two).attempts()
+    assert next(attempts).commands == (("GET", "a"), ("SET", "b", "1"))
+    assert next(attempts).commands == (("GET", "a"), ("SET", "b", "2"))
+    assert next(attempts).commands == (("GET", "a"), ("SET", "b", "2"))
+
+
+def test_without_redis_each_part_gives_what_it_gives_alone():
+    """And there is no result if one of them has none."""
+    one = operation("one", [("GET", "a")], absent=lambda: "nothing")
+    two = operation("two", [("GET", "b")], absent=lambda: 0)
+    never = operation("three", [("UNLINK", "c")])
+    assert combined(pair, one, two).absent() == ("nothing", 0)
+    assert combined(pair, one, never).absent is None
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_it_writes_if_a_part_does(writes):
+    """Whichever that is."""
+    one = operation("one", [("GET", "a")])
+    two = operation("two", [("SET", "b", "")], writes=writes)
+    assert combined(pair, one, two).writes is writes
+    assert combined(pair, two, one).writes is writes
+
+
+def test_each_command_belongs_to_a_part():
+    """Of one that was not combined, to itself."""
+    one = operation("one", [("GET", "a"), ("PTTL", "a")])
+    two = operation("two", [("GET", "b")])
+    both = combined(pair, one, two)
+    assert [both.part(position) for position in range(3)] == [one, one, two]
+    assert one.part(1) is one
+
+
+def test_what_a_part_raises_is_raised():
+    """When it reads its replies."""
+
+    def refuse(_replies):
+        raise StorageRejected("no")
+
+    both = combined(pair, operation("one", [("GET", "a")]), operation("two", [("X",)], refuse))
+    with pytest.raises(StorageRejected, match="no"):
+        both.read([b"", b""])
