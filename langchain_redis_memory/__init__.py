@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from langchain_redis_memory.sessions.listing import SessionInfo, SessionPage
     from langchain_redis_memory.sessions.removing import Receipt
     from langchain_redis_memory.storage.retry import RetryPolicy
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
+    from langchain_redis_memory.summaries.stored import Summary
     from langchain_redis_memory.window import Window
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "SessionPage",
     "StorageRejected",
     "StorageUnavailable",
+    "Summary",
+    "SummaryPolicy",
     "ThreadContext",
     "Transfer",
     "TurnNotSavedError",
@@ -94,6 +98,8 @@ _HOMES = {
     "SessionPage": "sessions.listing",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
+    "Summary": "summaries.stored",
+    "SummaryPolicy": "summaries.policy",
     "ThreadContext": "context",
     "Transfer": "moving.restoring",
     "TurnNotSavedError": "errors",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.context import MemoryContext
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
     from langchain_redis_memory.window import TokenCounter
 
 
@@ -99,6 +101,7 @@ class Chats(MemoryPart):
         keep_failed_input: bool = False,
         profile_key: str | None = None,
         auto_save: bool = True,
+        summary: SummaryPolicy | None = None,
         **limits: Any,
     ) -> RunnableWithRedisHistory:
         """Wrap a runnable so that it remembers each session.
@@ -125,6 +128,7 @@ class Chats(MemoryPart):
                 empty text when nothing is known.
             auto_save: Whether turns are stored. Without, the history is read, and storing is left
                 to the caller.
+            summary: Folds older turns into a summary that is given ahead of the newest messages.
             limits: See `history`.
 
         Raises:
@@ -132,6 +136,9 @@ class Chats(MemoryPart):
         """
         from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
         from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
+
+        if summary is not None:
+            self._check_summaries(summary, limits)
 
         def profiles(configurable: Mapping[str, Any]) -> Sequence[str]:
             user = configurable.get("user_id", DEFAULT_USER)
@@ -143,7 +150,7 @@ class Chats(MemoryPart):
             input_messages_key=input_messages_key,
             output_messages_key=output_messages_key,
             history_messages_key=history_messages_key,
-            policy=Policy(on_save_error, on_interrupted, keep_failed_input, auto_save),
+            policy=Policy(on_save_error, on_interrupted, keep_failed_input, auto_save, summary),
             profile_key=profile_key,
             profiles=profiles if profile_key is not None else None,
         )
@@ -192,6 +199,15 @@ class Chats(MemoryPart):
             max_tokens=max_tokens,
             counter=counter,
         )
+
+    def _check_summaries(self, policy: object, limits: dict[str, Any]) -> None:
+        from langchain_redis_memory.summaries.policy import SummaryPolicy  # noqa: PLC0415 - see `MemoryPart`
+
+        if not isinstance(policy, SummaryPolicy):
+            raise ConfigurationError(
+                f"summary must be a SummaryPolicy, not a {type(policy).__name__}"
+            )
+        policy.check(self._limits.changed(limits))
 
     def _profile_keys(self, user: str, agent: str) -> tuple[str, str]:
         """Name the profile that all agents share and the agent's own, which goes on top."""

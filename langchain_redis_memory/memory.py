@@ -18,6 +18,7 @@ from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.retry import checked
 from langchain_redis_memory.storage.servers import GivenClients
 from langchain_redis_memory.storage.topologies import Embedded, server_at
+from langchain_redis_memory.summaries.part import Summaries
 from langchain_redis_memory.texts import Texts
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 OnUnavailable = Literal["error", "stateless"]
 
 
-class RedisMemory(Chats, Profiles, Sessions, Removal, Archive, Adoption, Caches, Texts):
+class RedisMemory(Chats, Profiles, Sessions, Summaries, Removal, Archive, Adoption, Caches, Texts):
     """Memory of conversations in Redis.
 
     Made by `from_url` or `embedded`, or here with redis-py clients of your own, which are used as

@@ -13,6 +13,8 @@ from langchain_redis_memory.storage.operation import combined
 if TYPE_CHECKING:
     from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.steps import Steps
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 ProfilesOf = Callable[[Mapping[str, Any]], Sequence[str]]
@@ -28,6 +30,38 @@ class Recalled(NamedTuple):
     """What is known of the user; empty unless asked for."""
 
 
+def recalling(
+    conversation: Conversation,
+    profiles: Sequence[str] = (),
+    *,
+    with_ids: bool = False,
+    summaries: SummaryPolicy | None = None,
+) -> Steps[Recalled]:
+    """Read a conversation, with its summary if it has one, and profiles.
+
+    One round trip, and a second one if the summary covers less than a policy lets it, as when a
+    conversation has none yet that should have.
+
+    Args:
+        conversation: See `recall`.
+        profiles: See `recall`.
+        with_ids: See `Conversation.read`.
+        summaries: How the conversation is summarised; None if it is not.
+    """
+    found: Recalled
+    if summaries is None:
+        found = yield recall(conversation, profiles, with_ids=with_ids)
+        return found
+    from langchain_redis_memory.summaries.reading import read as summarised  # noqa: PLC0415 - only who summarises loads it
+
+    window = summarised(conversation, summaries.after, with_ids=with_ids)
+    found = yield _with_profiles(window, profiles)
+    if found.reading.is_cut:
+        again = yield summarised(conversation, None, with_ids=with_ids)
+        return found._replace(reading=again)
+    return found
+
+
 def recall(
     conversation: Conversation | None, profiles: Sequence[str] = (), *, with_ids: bool = False
 ) -> Operation[Recalled]:
@@ -39,10 +73,15 @@ def recall(
             stands in place of what an earlier one does.
         with_ids: See `Conversation.read`.
     """
-    asked: list[Operation[Any]] = [_profile(key) for key in profiles]
     if conversation is None:
+        asked = map(_profile, profiles)
         return combined(lambda *found: Recalled(Reading([]), _merged(found)), *asked)
     window = read(conversation.key, conversation.limits, conversation.entry, with_ids=with_ids)
+    return _with_profiles(window, profiles)
+
+
+def _with_profiles(window: Operation[Reading], profiles: Sequence[str]) -> Operation[Recalled]:
+    asked = map(_profile, profiles)
     return combined(lambda reading, *found: Recalled(reading, _merged(found)), window, *asked)
 
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from langchain_redis_memory.saving import Saver
 from langchain_redis_memory.shapes import joined
+from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.turn import RunEnd, Turn
 
 if TYPE_CHECKING:
@@ -219,11 +220,11 @@ class Remembering(Runnable[Any, Any]):
     def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun | None) -> None:
         manager = run_manager.get_child() if run_manager else None
         if manager is None or not manager.handlers:
-            turn.begin(*turn.conversation.connection.run(turn.reading()))
+            turn.begin(*follow(turn.conversation.connection, turn.reading()))
             return
         run = manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(*turn.conversation.connection.run(turn.reading()))
+            turn.begin(*follow(turn.conversation.connection, turn.reading()))
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -232,11 +233,11 @@ class Remembering(Runnable[Any, Any]):
     async def _aload(self, turn: Turn, run_manager: AsyncCallbackManagerForChainRun | None) -> None:
         manager = run_manager.get_child() if run_manager else None
         if manager is None or not manager.handlers:
-            turn.begin(*await turn.conversation.connection.arun(turn.reading()))
+            turn.begin(*await afollow(turn.conversation.connection, turn.reading()))
             return
         run = await manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(*await turn.conversation.connection.arun(turn.reading()))
+            turn.begin(*await afollow(turn.conversation.connection, turn.reading()))
         except BaseException as error:
             await run.on_chain_error(error)
             raise

@@ -13,9 +13,10 @@ from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
 from langchain_redis_memory.interrupted import cut_short, sent_part
 from langchain_redis_memory.part import check_flag
-from langchain_redis_memory.recall import recall
+from langchain_redis_memory.recall import recalling
 from langchain_redis_memory.rendering import render
 from langchain_redis_memory.storage.codec import encode_messages
+from langchain_redis_memory.summaries.message import is_summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from langchain_redis_memory.conversation import Conversation, Reading
     from langchain_redis_memory.recall import Recalled
     from langchain_redis_memory.shapes import Shapes
-    from langchain_redis_memory.storage.operation import Operation
+    from langchain_redis_memory.storage.steps import Steps
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Policy:
     on_interrupted: Literal["keep", "discard"] = "keep"
     keep_failed_input: bool = False
     auto_save: bool = True
+    summaries: SummaryPolicy | None = None
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -62,6 +65,7 @@ class Turn:
     new: list[BaseMessage]
     profiles: Sequence[str] = ()
     history: list[BaseMessage] = field(default_factory=list)
+    outside: int = 0
     given: Any = None
     token: str = field(default_factory=new_token)
 
@@ -70,9 +74,14 @@ class Turn:
         """Whether the caller's messages could be stored already, sent once more."""
         return any(message.id for message in self.new)
 
-    def reading(self) -> Operation[Recalled]:
+    def reading(self) -> Steps[Recalled]:
         """Ask for what the runnable is to know, in one round trip."""
-        return recall(self.conversation, self.profiles, with_ids=self.has_ids)
+        return recalling(
+            self.conversation,
+            self.profiles,
+            with_ids=self.has_ids,
+            summaries=self.policy.summaries,
+        )
 
     def begin(self, reading: Reading, profile: Mapping[str, Any] | None = None) -> None:
         """Put the input together, without messages that are stored already.
@@ -80,7 +89,8 @@ class Turn:
         Raises:
             UnstorableError: A new message could not be stored, whatever the reply is.
         """
-        asked = self.new
+        # An agent's state that is sent again may hold the summary that a turn was given.
+        asked = [message for message in self.new if not is_summary(message)]
         # A client that sends everything again sends it in order: what stands before a message
         # that is stored was stored too, even if `max_messages` has let it go since.
         stored = [i for i, message in enumerate(asked) if message.id in reading.ids]
@@ -89,6 +99,7 @@ class Turn:
         if self.policy.auto_save:
             encode_messages(self.new, self.token)
         self.history = reading.messages
+        self.outside = reading.outside
         known = render([], profile or {})
         self.given = self.shapes.given(self.value, self.history, self.new, known)
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"memory"},
     {
         *("chats", "texts", "caching.part", "moving.part", "profiles.part"),
-        *("sessions.part", "sessions.removal"),
+        *("sessions.part", "sessions.removal", "summaries.part"),
     },
     {
         *("sessions.listing", "moving.adoption", "moving.archive"),
@@ -30,9 +30,12 @@ LAYERS = [
     {"caching.fingerprint", "caching.results", "caching.options"},
     {"saving"},
     {"turn"},
+    {"summaries.folding"},
+    {"summaries.policy"},
     {"interrupted"},
     {"sessions.removing"},
     {"part", "recall", "moving.archive_file"},
+    {"summaries.reading"},
     {"moving.restoring"},
     {"moving.foreign"},
     {"moving.llama_index_format"},
@@ -45,8 +48,12 @@ LAYERS = [
         "moving.openai_format",
         "moving.new_file",
     },
-    {"sessions.scripts", "profiles.scripts", "moving.scripts", "caching.scripts"},
-    {"scripts", "limits", "rendering"},
+    {"summaries.stored"},
+    {
+        *("sessions.scripts", "profiles.scripts", "moving.scripts", "caching.scripts"),
+        "summaries.scripts",
+    },
+    {"scripts", "limits", "rendering", "summaries.message"},
     {"window"},
     {"storage.steps"},
     {"storage.connection"},
@@ -64,6 +71,7 @@ LAYERS = [
 WORKERS = [
     *("profiles.profile", "sessions.listing", "sessions.copying", "sessions.removing"),
     *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
+    *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),
 ]
 """What does the work of a memory's parts, which most programs use few of."""
 APART = {
@@ -71,6 +79,7 @@ APART = {
     "moving",
     "profiles",
     "sessions",
+    "summaries",
     "__init__",
     "_version",
     "offline_model",
