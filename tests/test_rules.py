@@ -27,6 +27,7 @@ LAYERS = [
     {"runnable", "history", "store", "caching.cached_tools", "caching.llm_cache"},
     {"caching.cached"},
     {"remembering", "values", "caching.single_flight", "caching.calls"},
+    {"pieces"},
     {"caching.fingerprint", "caching.results", "caching.options"},
     {"saving"},
     {"turn"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import coerce_to_runnable
+from langchain_core.runnables.config import var_child_runnable_config
 
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
 from langchain_redis_memory.part import check_flag
@@ -15,7 +17,7 @@ from langchain_redis_memory.summaries.message import tagged
 from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from langchain_redis_memory.limits import Limits
 
@@ -125,12 +127,14 @@ class SummaryPolicy:
         Raises:
             NoSummaryError: It gave none.
         """
-        return _text(coerce_to_runnable(self.model).invoke(self._messages(request), _config()))
+        with _apart() as config:
+            return _text(coerce_to_runnable(self.model).invoke(self._messages(request), config))
 
     async def aask(self, request: Request) -> str:
         """See `ask`."""
-        runnable = coerce_to_runnable(self.model)
-        return _text(await runnable.ainvoke(self._messages(request), _config()))
+        with _apart() as config:
+            runnable = coerce_to_runnable(self.model)
+            return _text(await runnable.ainvoke(self._messages(request), config))
 
     def _messages(self, request: Request) -> list[BaseMessage]:
         parts = [] if request.earlier is None else [tagged("summary", request.earlier)]
@@ -138,16 +142,24 @@ class SummaryPolicy:
         return [SystemMessage(self.prompt or PROMPT), HumanMessage("\n\n".join(parts))]
 
 
-def _config() -> RunnableConfig:
-    # An empty list, where None would inherit: what watches the turn would stream the summary to
-    # the user as part of the reply.
-    return {
+@contextmanager
+def _apart() -> Iterator[RunnableConfig]:
+    """Give the config of a call that inherits nothing from the turn.
+
+    What watches that would stream the summary to the user as part of the reply.
+    """
+    config: RunnableConfig = {
         "callbacks": [],
         "configurable": {},
         "tags": ["summary"],
         "metadata": {"lc_source": "summarization"},
-        "run_name": "summary",
     }
+    # What a model is bound with is merged with the config of this context first.
+    token = var_child_runnable_config.set(config)
+    try:
+        yield config
+    finally:
+        var_child_runnable_config.reset(token)
 
 
 def _text(answer: object) -> str:
