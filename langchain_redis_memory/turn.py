@@ -100,7 +100,7 @@ class Turn:
             encode_messages(self.new, self.token)
         self.history = reading.messages
         self.outside = reading.outside
-        known = render([], profile or {})
+        known = render([], profile) if profile else ""
         self.given = self.shapes.given(self.value, self.history, self.new, known)
 
     def record(self, output: Any) -> list[BaseMessage]:

@@ -17,6 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.utils import count_tokens_approximately
+from pydantic import BaseModel
 from test_round_trips import Counted
 
 from langchain_redis_memory import (
@@ -164,6 +165,18 @@ async def test_the_agents_own_profile_lies_on_top_of_the_shared_one(memory_here,
     assert (await do(context, "invoking")).splitlines() == lines
     other = memory_here.context("chat", user="alice")
     assert (await do(other, "invoking")).splitlines()[1] == "- tone: dry"
+
+
+async def test_a_profile_as_a_model_is_written_as_it_is_stored(memory_here, do):
+    """Without the defaults of the model, and with what it does not know."""
+
+    class Person(BaseModel):
+        language: str = "English"
+        age: int = 0
+
+    await do(memory_here.profile("alice"), "set", {"age": 41, "since": 2020})
+    context = ProfileContext(memory_here.profile("alice", model=Person))
+    assert await do(context, "invoking") == "User preferences:\n- age: 41\n- since: 2020"
 
 
 async def test_stored_text_cannot_pass_for_another_section(memory_here, do):

@@ -217,7 +217,7 @@ core = "langchain_core"
 for gone in ("langchain_community", f"{core}.chat_history", f"{core}.runnables.history"):
     sys.modules[gone] = None
 from langchain_redis_memory import RedisMemory, ThreadContext, Window, RetryPolicy
-memory = RedisMemory.from_url("redis://localhost", on_unavailable="stateless",
+memory = RedisMemory.from_url("redis://localhost:1", on_unavailable="stateless",
     retry=RetryPolicy(attempts=1, deadline=1))
 memory.context("a", user="b", session="c")
 conversation = memory.conversation("a", "b", "c")
