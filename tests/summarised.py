@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 from langchain_core.messages import AIMessage
 
@@ -35,10 +36,12 @@ class Answering:
     def __init__(self):
         self.number = 0
         self.given = []
+        self._lock = threading.Lock()
 
     def word(self):
-        self.number += 1
-        return f"m{self.number}"
+        with self._lock:
+            self.number += 1
+            return f"m{self.number}"
 
     def __call__(self, messages):
         self.given.append(messages)

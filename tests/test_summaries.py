@@ -433,41 +433,51 @@ def test_equal_messages_of_one_append_are_told_apart(memory):
 # At once
 
 
-async def test_folds_at_once_lose_and_double_nothing(memory_here):
+def check_order(memory, answer):
+    """Whoever was given something was given all that stood there, once and in order."""
+    found = memory.summary(*IDS)
+    order = WORD.findall(found.text) + words(memory.history(*IDS).messages)[found.messages :]
+    if len(order) < answer.number:  # those that it covers were removed
+        order = WORD.findall(found.text) + words(memory.history(*IDS).messages)
+    assert sorted(order) == sorted(every(answer.number))
+    for given_messages in answer.given:
+        *before, _asked = words(given_messages)
+        assert before == order[: len(before)]
+
+
+@pytest.mark.parametrize("remove", [False, True])
+@pytest.mark.parametrize("place", ["socket", "cluster"], indirect=True)
+async def test_folds_at_once_lose_and_double_nothing(place, remove):
     """Many turns of one session, each of which may fold."""
-    memory = memory_here
 
     async def slow(messages):
         await asyncio.sleep(0.005)
         return told(messages)
 
-    answers = []
-
-    async def answer(messages):
-        answers.append(messages)
-        await asyncio.sleep(0.002)
-        return AIMessage("ok")
-
-    chat = memory.with_history(answer, agent="a", summary=SummaryPolicy(slow, after=6, keep=2))
-    for begin in range(1, 61, 6):
-        await asyncio.gather(*(chat.ainvoke(f"m{n}", CONFIG) for n in range(begin, begin + 6)))
-    await chat.ainvoke("m61", CONFIG)
-    stored = words(await memory.history(*IDS).aget_messages())
-    assert sorted(stored) == sorted(every(61))
-    assert words(answers[-1]) == stored
-    assert (await memory.asummary(*IDS)).messages > 90
+    async with place.memory() as memory:
+        talk = Talk(memory, slow, remove_folded=remove)
+        for _ in range(10):
+            await asyncio.gather(*(talk.aturn() for _ in range(6)))
+        await talk.aturn()
+        check_order(memory, talk.answer)
+        assert (await memory.asummary(*IDS)).messages > 90
 
 
-def test_folds_of_several_threads_lose_and_double_nothing(memory):
+@pytest.mark.parametrize("remove", [False, True])
+@pytest.mark.parametrize("place", ["socket", "cluster"], indirect=True)
+async def test_folds_of_several_threads_lose_and_double_nothing(place, remove):
     """The same for threads."""
-    talk = Talk(memory)
-    with ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            list(pool.map(lambda _: talk.turn(), range(8)))
-    talk.turn()
-    stored = words(talk.history.messages)
-    assert sorted(stored) == sorted(every(talk.answer.number))
-    assert words(talk.answer.given[-1]) == stored[:-1]
+    async with place.memory() as memory:
+        talk = Talk(memory, remove_folded=remove)
+
+        def turns():
+            with ThreadPoolExecutor(8) as pool:
+                for _ in range(8):
+                    list(pool.map(lambda _: talk.turn(), range(8)))
+
+        await asyncio.to_thread(turns)
+        talk.turn()
+        check_order(memory, talk.answer)
 
 
 class Held:
