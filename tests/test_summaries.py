@@ -410,24 +410,32 @@ def test_nothing_is_lost_or_doubled(server, talk, is_async, system):
         assert (kept if options["remove_folded"] else words(stored)) == so_far
 
 
-def test_equal_messages_of_one_append_are_told_apart(memory):
+def counted(messages):
+    """A model whose summary is how many messages were folded so far."""
+    earlier = re.search(r"<summary>\n(\d+)\n", messages[-1].content)
+    return str(int(earlier[1] if earlier else 0) + messages[-1].content.count("\n- "))
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_equal_messages_of_one_append_are_told_apart(memory, remove):
     """A summary ends before one of them, and not before its twin."""
-    same = [HumanMessage("go"), AIMessage("ok")] * 10
-    memory.history(*IDS).add_messages(same)
-    given = []
-    chat = memory.with_history(
-        lambda messages: given.append(messages) or AIMessage("ok"),
-        agent="a",
-        summary=SummaryPolicy(lambda m: str(m[-1].content.count("- ")), after=8, keep=4),
-    )
-    for _ in range(4):
+    memory.history(*IDS).add_messages([HumanMessage("go"), AIMessage("ok")] * 10)
+    told_of = []
+
+    def runnable(messages):
+        summary = re.search(r"<summary>\n(\d+)\n", messages[0].content)
+        told_of.append(len(messages) - 1 + int(summary[1]) if summary else len(messages))
+        return AIMessage("ok")
+
+    # At least fifteen are kept: where the first of them stands, equal ones follow.
+    policy = SummaryPolicy(counted, after=16, keep=15, remove_folded=remove)
+    chat = memory.with_history(runnable, agent="a", summary=policy)
+    for _ in range(12):
         chat.invoke("go", CONFIG)
-    chat.invoke("go", CONFIG)
-    covered = memory.summary(*IDS).messages
-    assert covered + len(memory.history(*IDS).messages[covered:]) == 30
-    before = next(m for m in given[-1] if "summary" in str(m.content))
-    assert len(given[-1]) - 1 + covered in (29, 30)
-    assert before.id
+    assert told_of == [21 + 2 * n for n in range(12)]
+    found, stored = memory.summary(*IDS), memory.history(*IDS).count()
+    assert stored == 44 - (found.messages if remove else 0)
+    assert found.text == str(found.messages)
 
 
 # At once
