@@ -57,7 +57,7 @@ def recalling(
     window = summarised(conversation, summaries.after, with_ids=with_ids)
     found = yield _with_profiles(window, profiles)
     if found.reading.is_cut:
-        again = yield summarised(conversation, None, with_ids=with_ids)
+        again = yield summarised(conversation, None, with_ids=with_ids, again=True)
         return found._replace(reading=again)
     return found
 

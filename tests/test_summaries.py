@@ -48,6 +48,7 @@ from langchain_redis_memory import (
     Window,
 )
 from langchain_redis_memory.summaries.folding import choose, fold, turn_begins
+from langchain_redis_memory.summaries.reading import look
 
 
 @pytest.fixture
@@ -568,28 +569,29 @@ def test_what_others_append_during_a_fold_is_given(during, memory):
     assert words(talk.turns(1).answer.given[-1]) == every(11)
 
 
-def test_a_summary_in_between_two_reads_is_noticed(memory):
-    """A reader whose list and summary do not fit together reads again."""
-    from langchain_redis_memory.storage.steps import follow
-    from langchain_redis_memory.summaries.reading import look, read
-
-    Talk(memory, remove_folded=True).turns(4)
+@pytest.mark.parametrize("reach", [6, None])
+def test_a_summary_that_does_not_fit_the_messages_is_read_again(memory, reach):
+    """As when it was written between the two; and if it still does not, it is none of theirs."""
+    Talk(memory).turns(4)
     conversation = memory.conversation(*IDS)
-    client = memory._connection.client
-    # As if another summary had been written between the two commands of the read.
-    elements, value = client.lrange(KEY, 0, -1), client.get(SUMMARY)
-    newer = json.loads(value)
-    newer["until"]["sha1"] = "0" * 40
-    found = look(conversation, 6).read([elements[:2], elements[-1], json.dumps(newer).encode()])
-    assert found.end is None
-    assert read(conversation, 6).read([elements, elements[-1], b"{}"]).is_cut is False
+    elements = memory._connection.client.lrange(KEY, 0, -1)
+    value = json.loads(memory._connection.client.get(SUMMARY))
+    value["until"]["sha1"] = "0" * 40
+    replies = [elements[:6], elements[-1], json.dumps(value).encode()]
+    assert look(conversation, reach).read(replies).end is None
+    found = look(conversation, None, again=True).read(replies)
+    assert (found.stored, found.end) == (None, 6)
 
-    def twice():
-        from langchain_redis_memory.recall import recalling
 
-        return (yield from recalling(conversation, summaries=SummaryPolicy(told, after=6, keep=2)))
-
-    assert words(follow(memory._connection, twice()).reading.messages) == every(8)
+def test_turns_that_the_caller_stores_are_not_folded(memory):
+    """They are given the summary that there is."""
+    talk = Talk(memory).turns(5)
+    before = talk.summary
+    reading = memory.with_history(talk.answer, agent="a", summary=talk.policy, auto_save=False)
+    for _ in range(4):
+        reading.invoke("m11", CONFIG)
+        assert words(talk.answer.given[-1]) == every(11)
+    assert talk.summary == before
 
 
 # Failing models

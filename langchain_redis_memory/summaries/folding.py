@@ -82,7 +82,7 @@ def _folded(
     # Others may have written since the turn was read; and one system message.
     found: Found = yield look(conversation, outside + policy.after)
     if found.end is None:
-        found = yield look(conversation, None)
+        found = yield look(conversation, None, again=True)
     messages = found.messages()[::-1]
     system = found.system()
     begin = int(system is not None and found.reaches_back)

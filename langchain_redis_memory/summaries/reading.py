@@ -72,13 +72,13 @@ class Found:
         return found if isinstance(found, SystemMessage) else None
 
 
-def look(conversation: Conversation, reach: int | None) -> Operation[Found]:
+def look(conversation: Conversation, reach: int | None, *, again: bool = False) -> Operation[Found]:
     """Fetch a conversation and its summary, and put off their expiry.
 
     Args:
         conversation: Which.
-        reach: How many of the newest messages; None for all, which is final: a summary that does
-            not fit them is none of theirs.
+        reach: How many of the newest messages; None for all.
+        again: Whether it is the second time: a summary that still does not fit is another's.
     """
     key, limits = conversation.key, conversation.limits
     # The list first: of what was removed from it meanwhile, the summary tells.
@@ -96,7 +96,7 @@ def look(conversation: Conversation, reach: int | None) -> Operation[Found]:
         whole = reach is None or len(elements) <= reach
         stored = Stored.parse(value)
         position = None if stored is None else stored.mark.position(elements)
-        if reach is None and position is None:
+        if again and position is None:
             stored = None
         end = len(elements) if stored is None and whole else None
         if position is not None:
@@ -113,7 +113,7 @@ def look(conversation: Conversation, reach: int | None) -> Operation[Found]:
 
 
 def read(
-    conversation: Conversation, reach: int | None, *, with_ids: bool = False
+    conversation: Conversation, reach: int | None, *, with_ids: bool = False, again: bool = False
 ) -> Operation[Reading]:
     """Read what a turn is given, as `conversation.read` does: the summary ahead of the rest.
 
@@ -121,13 +121,14 @@ def read(
         conversation: Which.
         reach: See `look`.
         with_ids: See `Conversation.read`.
+        again: See `look`.
     """
 
     def reading(found: Found) -> Reading:
         ids = frozenset(filter(None, map(message_id, found.elements))) if with_ids else frozenset()
         return replace(_given(found), ids=ids)
 
-    return combined(reading, look(conversation, None if with_ids else reach))
+    return combined(reading, look(conversation, None if with_ids else reach, again=again))
 
 
 def _given(found: Found) -> Reading:
