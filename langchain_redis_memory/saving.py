@@ -40,10 +40,10 @@ class Saver:
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
             self._tell(turn, turn.not_saved(error, output, messages), error)
             return
-        if self._policy.summaries is not None and messages:
+        if due := turn.due(messages):
             from langchain_redis_memory.summaries.folding import fold  # noqa: PLC0415 - only who summarises loads it
 
-            fold(turn.conversation, self._policy.summaries, turn.outside + len(messages))
+            fold(*due)
 
     async def asave(self, turn: Turn, output: Any) -> None:
         """See `save`."""
@@ -58,10 +58,10 @@ class Saver:
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
             self._tell(turn, turn.not_saved(error, output, messages), error)
             return
-        if self._policy.summaries is not None and messages:
+        if due := turn.due(messages):
             from langchain_redis_memory.summaries.folding import afold  # noqa: PLC0415 - the same
 
-            await afold(turn.conversation, self._policy.summaries, turn.outside + len(messages))
+            await afold(*due)
 
     def save_aside(self, turn: Turn, messages: Callable[[], list[BaseMessage]]) -> None:
         """Store what is left of a turn while another exception is on its way to the caller.

@@ -109,6 +109,14 @@ class Turn:
             return []
         return self.new + self.shapes.outgoing(output, [*self.history, *self.new])
 
+    def due(
+        self, messages: Sequence[BaseMessage]
+    ) -> tuple[Conversation, SummaryPolicy, int] | None:
+        """Tell what `summaries.folding.fold` is to do when these messages are stored."""
+        if self.policy.summaries is None or not messages:
+            return None
+        return self.conversation, self.policy.summaries, self.outside + len(messages)
+
     def record_part(self, pieces: Sequence[Any]) -> list[BaseMessage]:
         """Give the messages to store when the reader left after these pieces."""
         if self.policy.on_interrupted == "discard" or not self.policy.auto_save:
