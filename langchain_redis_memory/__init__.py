@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from langchain_redis_memory.settings.memory_settings import MemorySettings
     from langchain_redis_memory.settings.redis_settings import RedisSettings
     from langchain_redis_memory.storage.retry import RetryPolicy
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
+    from langchain_redis_memory.summaries.stored import Summary
     from langchain_redis_memory.window import Window
 
 __all__ = [
@@ -68,6 +70,8 @@ __all__ = [
     "SessionPage",
     "StorageRejected",
     "StorageUnavailable",
+    "Summary",
+    "SummaryPolicy",
     "ThreadContext",
     "Transfer",
     "TurnNotSavedError",
@@ -103,6 +107,8 @@ _HOMES = {
     "SessionPage": "sessions.listing",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
+    "Summary": "summaries.stored",
+    "SummaryPolicy": "summaries.policy",
     "ThreadContext": "context",
     "Transfer": "moving.restoring",
     "TurnNotSavedError": "errors",

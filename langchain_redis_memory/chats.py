@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.history import RedisChatMessageHistory
     from langchain_redis_memory.recall import KnownProfile
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
     from langchain_redis_memory.window import TokenCounter
 
 
@@ -101,6 +102,7 @@ class Chats(MemoryPart):
         keep_failed_input: bool = False,
         profile_key: str | None = None,
         auto_save: bool = True,
+        summary: SummaryPolicy | None = None,
         **limits: Any,
     ) -> RunnableWithRedisHistory:
         """Wrap a runnable so that it remembers each session.
@@ -127,6 +129,7 @@ class Chats(MemoryPart):
                 empty text when nothing is known.
             auto_save: Whether turns are stored. Without, the history is read, and storing is left
                 to the caller.
+            summary: Folds older turns into a summary that is given ahead of the newest messages.
             limits: See `history`.
 
         Raises:
@@ -134,6 +137,11 @@ class Chats(MemoryPart):
         """
         from langchain_redis_memory.runnable import RunnableWithRedisHistory  # noqa: PLC0415 - loads langchain_core.runnables
         from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
+
+        if summary is not None:
+            from langchain_redis_memory.summaries.policy import check_policy  # noqa: PLC0415 - see `MemoryPart`
+
+            check_policy(summary, self._limits.changed(limits))
 
         def profiles(configurable: Mapping[str, Any]) -> Sequence[KnownProfile]:
             user = configurable.get("user_id", DEFAULT_USER)
@@ -145,7 +153,7 @@ class Chats(MemoryPart):
             input_messages_key=input_messages_key,
             output_messages_key=output_messages_key,
             history_messages_key=history_messages_key,
-            policy=Policy(on_save_error, on_interrupted, keep_failed_input, auto_save),
+            policy=Policy(on_save_error, on_interrupted, keep_failed_input, auto_save, summary),
             profile_key=profile_key,
             profiles=profiles if profile_key is not None else None,
         )

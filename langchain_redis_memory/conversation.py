@@ -18,6 +18,7 @@ from langchain_redis_memory import scripts
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
 from langchain_redis_memory.storage import codec
+from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
 from langchain_redis_memory.window import Window, select
 
@@ -51,8 +52,10 @@ class Reading:
     """The window, oldest first."""
     ids: frozenset[str] = field(default_factory=frozenset)
     """Of the ids asked for, the last one that is stored, and maybe some that stand before it."""
+    outside: int = 0
+    """How many messages no summary covers; told only by `summaries.reading`."""
     is_cut: bool = False
-    """Whether the window may go on before what was fetched, of which nothing is given then."""
+    """Whether more is to be fetched than was, of which nothing is given then."""
 
 
 def new_token() -> str:
@@ -141,7 +144,7 @@ class Conversation:
         return await self.connection.arun(time_to_live(self.key))
 
     def clear(self) -> None:
-        """Remove all messages, and the session from its user's index."""
+        """Remove all messages and their summary, and the session from its user's index."""
         self.connection.run(clear(self.key, self.entry))
 
     async def aclear(self) -> None:
@@ -185,13 +188,25 @@ def read(
         fetch = scripts.READ_WINDOW.on(key, window.reach, size, limits.ttl_ms, *wanted)
         result = partial(_read_window, key=key, window=window, ids=ids, bounded=size > 0)
     commands: list[Command | ScriptCall] = [fetch]
-    if limits.ttl_ms:
-        if isinstance(fetch, tuple):
-            commands.append(scripts.EXTEND.on(key, limits.ttl_ms))
-        if entry is not None:
-            commands.append(scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms))
+    if limits.ttl_ms and isinstance(fetch, tuple):
+        commands.append(scripts.EXTEND.on(key, limits.ttl_ms))
+    commands += extend_others(key, limits, entry)
     return Operation(
         "reading a conversation", tuple(commands), result, key, absent=lambda: Reading([])
+    )
+
+
+def extend_others(
+    key: str, limits: Limits, entry: SessionEntry | None
+) -> tuple[Command | ScriptCall, ...]:
+    """Put off the expiry of what goes with a list: its summary, which may not exist, its index."""
+    if entry is None or not limits.ttl_ms:
+        return ()
+    # By commands of one key each: a cluster that moves a slot refuses those whose keys are not
+    # all there, such as a summary that does not exist.
+    return (
+        ("PEXPIRE", summary_of(key), limits.ttl_ms),
+        scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms),
     )
 
 
@@ -213,9 +228,11 @@ def append(
     elements = codec.encode_messages(messages, token)
     settings = (limits.max_messages or 0, int(limits.keeps_system), limits.ttl_ms)
 
-    touch: tuple[ScriptCall, ...] = ()
+    touch: tuple[Command | ScriptCall, ...] = ()
     if entry is not None:
-        touch = (scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms),)
+        summary = summary_of(key)
+        lasts = ("PEXPIRE", summary, limits.ttl_ms) if limits.ttl_ms else ("PERSIST", summary)
+        touch = lasts, scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms)
 
     def commands(depth: int) -> tuple[Command | ScriptCall, ...]:
         return scripts.APPEND.on(key, token, depth, *settings, *elements), *touch
@@ -250,10 +267,13 @@ def time_to_live(key: str) -> Operation[float | None]:
 
 
 def clear(key: str, entry: SessionEntry | None = None) -> Operation[None]:
-    """Remove the list, and the session from the index."""
-    # First out of the index: who writes meanwhile enters it again, and an entry too many is seen.
-    leave: tuple[Command, ...] = (("ZREM", entry.key, entry.member),) if entry is not None else ()
-    return Operation("clearing a conversation", (*leave, ("UNLINK", key)), lambda _: None, key)
+    """Remove the list, then its summary, and the session from the index."""
+    commands: tuple[Command, ...] = (("UNLINK", key),)
+    if entry is not None:
+        # First out of the index: who writes meanwhile enters it again, and an entry too many is
+        # seen. The summary last: none is written for a list that is gone.
+        commands = (("ZREM", entry.key, entry.member), *commands, ("UNLINK", summary_of(key)))
+    return Operation("clearing a conversation", commands, lambda _: None, key)
 
 
 def _seconds(replies: Sequence[Any]) -> float | None:

@@ -14,6 +14,7 @@ from langchain_redis_memory.sessions.part import Sessions
 from langchain_redis_memory.sessions.removal import Removal
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.servers import GivenClients
+from langchain_redis_memory.summaries.part import Summaries
 from langchain_redis_memory.texts import Texts
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from langchain_redis_memory.window import Window
 
 
-class RedisMemory(Opening, Chats, Profiles, Sessions, Removal, Archive, Adoption, Caches, Texts):
+class RedisMemory(
+    Opening, Chats, Profiles, Sessions, Summaries, Removal, Archive, Adoption, Caches, Texts
+):
     """Memory of conversations in Redis.
 
     Made by `from_url`, `from_settings` or `embedded`, or here with redis-py clients of your own,

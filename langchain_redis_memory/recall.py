@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.profiles.profile import Profile
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 class KnownProfile(NamedTuple):
@@ -48,34 +49,51 @@ def recalling(
     profiles: Sequence[KnownProfile] = (),
     *,
     ids: Sequence[str] = (),
+    summaries: SummaryPolicy | None = None,
 ) -> Steps[Recalled]:
-    """Read a conversation, profiles, or both, in one round trip, as `Conversation.read` does.
+    """Read a conversation, with its summary if it has one, profiles, or all.
+
+    One round trip, and a second one if it turns out that more messages are needed: for a window in
+    tokens, or when the summary covers less than a policy lets it.
 
     Args:
         conversation: Whose window is read, and whose expiry is put off.
         profiles: Those that are given as one. What a later one holds under a name stands in place
             of what an earlier one does.
         ids: See `Conversation.read`.
+        summaries: How the conversation is summarised; None if it is not.
     """
     if conversation is None:
-        asked = [_profile(*profile) for profile in profiles]
-        no_window: Recalled = yield combined(
-            lambda *found: Recalled(Reading([]), _merged(found)), *asked
-        )
+        no_window: Recalled = yield _with_profiles(None, profiles)
         return no_window
-    found: Recalled = yield _recall(conversation, profiles, ids)
+    found: Recalled = yield _with_profiles(_window(conversation, ids, summaries), profiles)
     if found.reading.is_cut:
-        window = read(conversation.key, conversation.limits, conversation.entry, ids=ids)
-        found = found._replace(reading=(yield window))
+        again = _window(conversation, ids, summaries, again=True)
+        found = found._replace(reading=(yield again))
     return found
 
 
-def _recall(
-    conversation: Conversation, profiles: Sequence[KnownProfile], ids: Sequence[str]
+def _window(
+    conversation: Conversation,
+    ids: Sequence[str],
+    summaries: SummaryPolicy | None,
+    *,
+    again: bool = False,
+) -> Operation[Reading]:
+    if summaries is None:
+        key, limits, entry = conversation.key, conversation.limits, conversation.entry
+        return read(key, limits, entry, ids=ids, bounded=not again)
+    from langchain_redis_memory.summaries.reading import read as summarised  # noqa: PLC0415 - only who summarises loads it
+
+    return summarised(conversation, None if again else summaries.after, ids=ids, again=again)
+
+
+def _with_profiles(
+    window: Operation[Reading] | None, profiles: Sequence[KnownProfile]
 ) -> Operation[Recalled]:
-    key, limits, entry = conversation.key, conversation.limits, conversation.entry
-    window = read(key, limits, entry, ids=ids, bounded=True)
     asked = [_profile(*profile) for profile in profiles]
+    if window is None:
+        return combined(lambda *found: Recalled(Reading([]), _merged(found)), *asked)
     return combined(lambda reading, *found: Recalled(reading, _merged(found)), window, *asked)
 
 

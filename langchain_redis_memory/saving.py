@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
+    from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.errors import TurnNotSavedError
     from langchain_redis_memory.storage.connection import Connection
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
     from langchain_redis_memory.turn import Policy
 
 # How long a caller who has left waits for a server that is away, in seconds.
@@ -60,6 +62,12 @@ class EndedTurn(Protocol):
         """Give the messages to store."""
         ...
 
+    def due(
+        self, messages: Sequence[BaseMessage]
+    ) -> tuple[Conversation, SummaryPolicy, int] | None:
+        """Tell what `summaries.folding.fold` is to do when these messages are stored."""
+        ...
+
     def not_saved(
         self, error: BaseException, output: Any, messages: Sequence[BaseMessage]
     ) -> TurnNotSavedError:
@@ -86,6 +94,11 @@ class Saver:
             turn.conversation.append(messages, turn.token)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
             self._tell(turn, turn.not_saved(error, output, messages), error)
+            return
+        if due := turn.due(messages):
+            from langchain_redis_memory.summaries.folding import fold  # noqa: PLC0415 - only who summarises loads it
+
+            fold(*due)
 
     async def asave(self, turn: EndedTurn, output: Any) -> None:
         """See `save`."""
@@ -99,6 +112,11 @@ class Saver:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
             self._tell(turn, turn.not_saved(error, output, messages), error)
+            return
+        if due := turn.due(messages):
+            from langchain_redis_memory.summaries.folding import afold  # noqa: PLC0415 - the same
+
+            await afold(*due)
 
     def save_aside(self, turn: EndedTurn, messages: Callable[[], list[BaseMessage]]) -> None:
         """Store what is left of a turn while another exception is on its way to the caller.

@@ -17,6 +17,7 @@ from langchain_redis_memory.recall import recalling
 from langchain_redis_memory.rendering import render
 from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.storage.codec import encode_messages
+from langchain_redis_memory.summaries.message import is_summary
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.recall import KnownProfile, Recalled
     from langchain_redis_memory.shapes import Shapes
     from langchain_redis_memory.storage.steps import Steps
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Policy:
     on_interrupted: Literal["keep", "discard"] = "keep"
     keep_failed_input: bool = False
     auto_save: bool = True
+    summaries: SummaryPolicy | None = None
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -63,6 +66,7 @@ class Turn:
     new: list[BaseMessage]
     profiles: Sequence[KnownProfile] = ()
     history: list[BaseMessage] = field(default_factory=list)
+    outside: int = 0
     given: Any = None
     token: str = field(default_factory=new_token)
 
@@ -73,7 +77,9 @@ class Turn:
 
     def reading(self) -> Steps[Recalled]:
         """Ask for what the runnable is to know; see `recalling`."""
-        return recalling(self.conversation, self.profiles, ids=self.ids)
+        return recalling(
+            self.conversation, self.profiles, ids=self.ids, summaries=self.policy.summaries
+        )
 
     def begin(self, reading: Reading, profile: Mapping[str, Any] | None = None) -> None:
         """Put the input together, without messages that are stored already.
@@ -81,10 +87,13 @@ class Turn:
         Raises:
             UnstorableError: A new message could not be stored, whatever the reply is.
         """
-        self.new = fresh(self.new, reading.ids)
+        # An agent's state that is sent again may hold the summary that a turn was given.
+        asked = [message for message in self.new if not is_summary(message)]
+        self.new = fresh(asked, reading.ids)
         if self.policy.auto_save:
             encode_messages(self.new, self.token)
         self.history = reading.messages
+        self.outside = reading.outside
         known = render([], profile) if profile else ""
         self.given = self.shapes.given(self.value, self.history, self.new, known)
 
@@ -106,6 +115,14 @@ class Turn:
         if not self.policy.auto_save:
             return []
         return self.new + self.shapes.outgoing(output, [*self.history, *self.new])
+
+    def due(
+        self, messages: Sequence[BaseMessage]
+    ) -> tuple[Conversation, SummaryPolicy, int] | None:
+        """Tell what `summaries.folding.fold` is to do when these messages are stored."""
+        if self.policy.summaries is None or not messages:
+            return None
+        return self.conversation, self.policy.summaries, self.outside + len(messages)
 
     def record_part(self, pieces: Sequence[Any]) -> list[BaseMessage]:
         """Give the messages to store when the reader left after these pieces."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.storage.steps import Steps
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 class Begun(NamedTuple):
@@ -38,6 +39,7 @@ class Beginning:
         profiles: What is known of the user.
         thread: The messages in the agent's state.
         asked: The same, parted.
+        summaries: How the conversation is summarised; None if it is not.
     """
 
     user: str
@@ -46,10 +48,13 @@ class Beginning:
     profiles: tuple[KnownProfile, ...]
     thread: list[BaseMessage]
     asked: Asked
+    summaries: SummaryPolicy | None
 
     def reading(self) -> Steps[Recalled]:
         """Ask for what the agent is to know; see `recalling`."""
-        return recalling(self.conversation, self.profiles, ids=self.asked.ids)
+        return recalling(
+            self.conversation, self.profiles, ids=self.asked.ids, summaries=self.summaries
+        )
 
     def begin(self, recalled: Recalled) -> Begun:
         """Put what is stored in front of what is new.
@@ -67,6 +72,7 @@ class Beginning:
             after=before[-1].id if before else None,
             said=new,
             profile=render([], recalled.profile),
+            outside=recalled.reading.outside,
         )
         shown = [*before, *sent]
         return Begun(record, None if shown == self.thread else shown)

@@ -39,6 +39,7 @@ from langchain_redis_memory.part import DEFAULT_USER, check_flag
 from langchain_redis_memory.recall import known
 from langchain_redis_memory.saving import Saver
 from langchain_redis_memory.storage.steps import afollow, follow
+from langchain_redis_memory.summaries.policy import check_policy
 from langchain_redis_memory.turn import Policy
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.memory import RedisMemory
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -74,6 +76,8 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         keep_failed_steps: Whether a turn that fails is stored up to its last complete step.
         on_save_error: Whether a turn that could not be stored raises `TurnNotSavedError` or
             is logged.
+        summary: How older turns are folded into a summary that comes ahead of the window; None
+            for no summary.
         limits: See `RedisMemory.history`.
 
     Raises:
@@ -91,11 +95,15 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         profile_tools: bool = False,
         keep_failed_steps: bool = False,
         on_save_error: Literal["raise", "log"] = "raise",
+        summary: SummaryPolicy | None = None,
         **limits: Any,
     ) -> None:
         if not isinstance(memory, Chats):
             raise ConfigurationError(f"memory must be a RedisMemory, not a {type(memory).__name__}")
-        memory.conversation(agent, DEFAULT_USER, "any", **limits)  # refuses what cannot be used
+        # Refuses what cannot be used.
+        conversation = memory.conversation(agent, DEFAULT_USER, "any", **limits)
+        if summary is not None:
+            check_policy(summary, conversation.limits)
         check_flag("profile", profile)
         check_flag("profile_tools", profile_tools)
         check_flag("keep_failed_steps", keep_failed_steps)
@@ -104,6 +112,7 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         self._limits = limits
         self._profile = profile
         self._keep_failed = keep_failed_steps
+        self._summary = summary
         self._saver = Saver(Policy(on_save_error))
         self.tools = tools_for(memory, agent) if profile_tools else []
 
@@ -146,6 +155,7 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
             tuple(map(known, profiles)) if self._profile else (),
             state["messages"],
             asked(state["messages"], record, keep_failed=self._keep_failed),
+            self._summary,
         )
 
     def _conversation(self, user: str, session: str) -> Conversation:
@@ -222,7 +232,8 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         conversation = self._conversation(record["user"], record["session"])
         in_part = self._keep_failed and has_failed(state)
         where = PartlyStored(conversation) if in_part else conversation
-        return AgentTurn(where, record["token"], messages)
+        folding = (conversation, self._summary, record["outside"]) if self._summary else None
+        return AgentTurn(where, record["token"], messages, folding)
 
     # The end: a node again
 

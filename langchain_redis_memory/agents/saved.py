@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.saving import Appendable
     from langchain_redis_memory.storage.connection import Connection
+    from langchain_redis_memory.summaries.policy import SummaryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,22 @@ class AgentTurn:
     conversation: Appendable
     token: str
     messages: list[BaseMessage]
+    folding: tuple[Conversation, SummaryPolicy, int] | None = None
+    """Of a conversation that is summarised: that, how, and what no summary covered before."""
 
     def record(self, output: Any) -> list[BaseMessage]:
         """Give the messages to store."""
         del output  # they were told from it already
         return self.messages
+
+    def due(
+        self, messages: Sequence[BaseMessage]
+    ) -> tuple[Conversation, SummaryPolicy, int] | None:
+        """Tell what `summaries.folding.fold` is to do when these messages are stored."""
+        if self.folding is None or not messages:
+            return None
+        conversation, policy, outside = self.folding
+        return conversation, policy, outside + len(messages)
 
     def not_saved(
         self, error: BaseException, output: Any, messages: Sequence[BaseMessage]

@@ -23,6 +23,7 @@ from langchain_core.messages import (
 from typing_extensions import TypedDict
 
 from langchain_redis_memory.interrupted import is_answered
+from langchain_redis_memory.summaries.message import is_summary
 from langchain_redis_memory.turn import fresh, message_ids
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Record(TypedDict):
     """The turn so far; what stands behind it in the state is of the turn too."""
     profile: str
     """What is known of the user, as text."""
+    outside: int
+    """How many messages no summary covered as it began; see `Reading.outside`."""
 
 
 class Joined(NamedTuple):
@@ -109,7 +112,8 @@ def asked(messages: list[BaseMessage], record: Record | None, *, keep_failed: bo
         keep_failed: Whether a turn that did not end is stored, up to its last complete step.
     """
     if record is None:
-        return Asked([], [], messages)
+        # A client that sends a thread again may send the summary that the thread began with.
+        return Asked([], [], [message for message in messages if not is_summary(message)])
     if not record["token"]:
         start = _behind(messages, {record["after"]})
         return Asked(messages[:start], [], messages[start:])
@@ -163,7 +167,7 @@ def ended(record: Record, messages: list[BaseMessage]) -> list[BaseMessage]:
 def closed(record: Record, messages: list[BaseMessage]) -> Record:
     """Give what is known when a turn has ended: the next one stands behind it."""
     after = messages[-1].id if messages else None
-    return {**record, "token": "", "after": after, "said": [], "profile": ""}
+    return {**record, "token": "", "after": after, "said": [], "profile": "", "outside": 0}
 
 
 def complete(turn: list[BaseMessage]) -> list[BaseMessage]:

@@ -22,9 +22,10 @@ from langchain_redis_memory.moving.restoring import (
 from langchain_redis_memory.part import check_progress
 from langchain_redis_memory.storage.codec import load_element
 from langchain_redis_memory.storage.exact import decode_value
-from langchain_redis_memory.storage.keys import encode_id
+from langchain_redis_memory.storage.keys import encode_id, summary_of
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import Pause, Seen, each_page
+from langchain_redis_memory.summaries.stored import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,7 @@ def _restore(keys: Keys, record: Record, on_conflict: OnConflict) -> Steps[Trans
         record.elements,
         record.ttl_ms,
         record.last_active_ms,
+        record.summary,
     )
     return restore_session(session, on_conflict)
 
@@ -149,7 +151,7 @@ def _session(keys: Keys, place: Place) -> Operation[dict[str, Any] | None]:
     index = keys.sessions(str(place.agent), str(place.user))
 
     def record(replies: Sequence[Any]) -> dict[str, Any] | None:
-        elements, left, score = replies
+        elements, left, score, value = replies
         if not elements or left == _GONE:
             return None
         messages = [load_element(element, key, i) for i, element in enumerate(elements)]
@@ -160,6 +162,7 @@ def _session(keys: Keys, place: Place) -> Operation[dict[str, Any] | None]:
             "session": place.session,
             "last_active": None if score is None else in_words(float(score)),
             "ttl": _seconds(left),
+            **_summary(elements, value),
             "messages": messages[::-1],
         }
 
@@ -167,8 +170,18 @@ def _session(keys: Keys, place: Place) -> Operation[dict[str, Any] | None]:
         ("LRANGE", key, 0, -1),
         ("PTTL", key),
         ("ZSCORE", index, encode_id(place.session, "session")),
+        ("GET", summary_of(key)),
     )
     return Operation("exporting a conversation", commands, record, key)
+
+
+def _summary(elements: Sequence[bytes], value: bytes | None) -> dict[str, Any]:
+    found = Stored.parse(value)
+    position = None if found is None else found.mark.position(elements)
+    if found is None or position is None:
+        return {}
+    covers = len(elements) - 1 - position
+    return {"summary": {"text": found.text, "messages": found.messages, "covers": covers}}
 
 
 def _profile(keys: Keys, place: Place) -> Operation[dict[str, Any] | None]:

@@ -4,11 +4,14 @@
 
     {"type": "export", "format": "langchain-redis-memory", "version": 1, "exported": "2026-..."}
     {"type": "session", "agent": "support", "user": "alice", "session": "s1",
-     "last_active": "2026-11-21T06:15:00.123+00:00", "ttl": 604800.0, "messages": [...]}
+     "last_active": "2026-11-21T06:15:00.123+00:00", "ttl": 604800.0,
+     "summary": {"text": "...", "messages": 38, "covers": 38}, "messages": [...]}
     {"type": "profile", "agent": null, "user": "alice", "ttl": null, "profile": {...}}
     {"type": "end", "sessions": 1, "messages": 2, "profiles": 1}
 
-``messages`` are the elements of the list as they stand in Redis, the oldest first. The standard
+``messages`` are the elements of the list as they stand in Redis, the oldest first. ``summary`` is
+there if the session has one: ``covers`` counts those of the elements that it covers, ``messages``
+also those that are no longer stored. The standard
 library reads and writes all of it, since orjson is not exact (see `storage.codec`).
 """
 
@@ -25,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from langchain_redis_memory.errors import ConfigurationError, CorruptedDataError, UnstorableError
 from langchain_redis_memory.limits import check_ttl, in_milliseconds
+from langchain_redis_memory.moving.restoring import Restored
 from langchain_redis_memory.storage.codec import decode_message, dump_element
 from langchain_redis_memory.storage.exact import encode_value
 from langchain_redis_memory.storage.keys import encode_id
@@ -52,6 +56,7 @@ class SessionRecord:
     elements: list[bytes] = field(repr=False)  # people's words
     ttl_ms: int
     last_active_ms: int | None
+    summary: Restored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,21 @@ def _session(found: dict[str, Any]) -> SessionRecord:
         [_element(message, position) for position, message in enumerate(messages)],
         _ttl_ms(found),
         _last_active_ms(found.get("last_active")),
+        _summary(found.get("summary"), len(messages)),
+    )
+
+
+def _summary(found: Any, stored: int) -> Restored | None:
+    if found is None:
+        return None
+    with suppress(AttributeError, UnstorableError):
+        text, messages, covers = (found.get(name) for name in ("text", "messages", "covers"))
+        if isinstance(text, str) and type(messages) is int and type(covers) is int:
+            encode_value(text, "summary")
+            if 0 <= covers < stored and covers <= messages:
+                return Restored(text, messages, covers)
+    raise ConfigurationError(
+        "summary must have a text, and whole numbers covers and messages that fit the session"
     )
 
 

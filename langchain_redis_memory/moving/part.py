@@ -28,7 +28,7 @@ class Archive(MemoryPart):
         *,
         progress: Progress | None = None,
     ) -> Transfer:
-        """Write conversations and profiles to a file, from which `import_` restores them.
+        """Write conversations, their summaries and profiles to a file, for `import_` to restore.
 
         The file is JSON Lines, a conversation or a profile a line. It appears when it is complete,
         readable by its owner alone; until then an earlier one stays. Nothing in Redis changes: no

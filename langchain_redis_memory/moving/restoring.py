@@ -12,11 +12,16 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from langchain_core.utils.uuid import uuid7
+
 from langchain_redis_memory.errors import ConfigurationError, ImportConflictError
 from langchain_redis_memory.moving import scripts
 from langchain_redis_memory.storage.codec import are_alike
 from langchain_redis_memory.storage.exact import are_equal
+from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.summaries.scripts import OUTLIVE
+from langchain_redis_memory.summaries.stored import Mark, Stored, delete, get, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,6 +80,22 @@ class Restorable:
     elements: Sequence[bytes] = field(repr=False)  # people's words
     ttl_ms: int
     last_active_ms: int | None = None
+    summary: Restored | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A summary to be restored.
+
+    Args:
+        text: What it says.
+        messages: How many messages it covers, also of those that are no longer stored.
+        covers: How many of the conversation's elements it covers, from the oldest on.
+    """
+
+    text: str = field(repr=False)  # people's words
+    messages: int
+    covers: int
 
 
 def check_on_conflict(value: object) -> None:
@@ -108,8 +129,27 @@ def restore_session(
         new = max(0, len(session.elements) - begin)
         # As it is the first time: what is found later may be our own.
         outcome = outcome or (Transfer(sessions=1, messages=new) if new else Transfer(unchanged=1))
-        if dry_run or (yield from _add(session, begin, there)):
+        if dry_run:
             return outcome
+        if not agrees:
+            yield delete(session.key)  # the summary goes with what it tells of
+        if (yield from _add(session, begin, there)):
+            break
+    if session.summary is not None:
+        yield from _restore_summary(session.key, session.summary)
+    return outcome
+
+
+def _restore_summary(key: str, summary: Restored) -> Steps[None]:
+    """Store a summary unless there is one, which may cover more."""
+    value = yield get(key)
+    there = yield _read(key)
+    found = Stored.parse(value)
+    position = len(there) - 1 - summary.covers
+    if position < 0 or (found is not None and found.mark.position(there) is not None):
+        return
+    stored = Stored(summary.text, summary.messages, uuid7().hex, Mark.at(position, there))
+    yield write(key, value, stored)
 
 
 def restore_profile(
@@ -170,9 +210,10 @@ def _push(
     session: Restorable, batch: Sequence[bytes], seen: tuple[int, bytes, int]
 ) -> Operation[bool]:
     store = scripts.RESTORE.on(session.key, *seen, session.ttl_ms, *batch)
+    lasts = OUTLIVE.on(summary_of(session.key), session.ttl_ms)
     return Operation(
         "restoring a conversation",
-        (store, _index_call(session)),
+        (store, lasts, _index_call(session)),
         lambda replies: replies[0] == 1,
         session.key,
     )

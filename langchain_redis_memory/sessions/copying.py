@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,14 @@ from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.scripts import TOUCH_INDEX
 from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.codec import message_id, message_kind
-from langchain_redis_memory.storage.keys import encode_id
+from langchain_redis_memory.storage.keys import encode_id, summary_of
 from langchain_redis_memory.storage.operation import Operation
+from langchain_redis_memory.summaries.stored import Mark, Stored, write
 from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from langchain_redis_memory.storage.keys import Keys
     from langchain_redis_memory.storage.operation import Command
     from langchain_redis_memory.storage.steps import Steps
@@ -44,7 +48,8 @@ def copy_session(
         raise ConfigurationError("until is None, the id of no message; say how many messages")
     if not isinstance(until, str | EllipsisType):
         check_count("until", until)
-    elements = (yield _elements(source))[::-1]
+    newest_first, value = yield _session(source)
+    elements = newest_first[::-1]
     copied = elements[: _end(elements, until)]
     if len(copied) < len(elements) and _is_result(elements[len(copied)]):
         raise ConfigurationError(
@@ -55,6 +60,8 @@ def copy_session(
         raise ConfigurationError(
             f"there is a session at {target!r} with other messages; give another id, or clear it"
         )
+    if summary := _summary_of_copy(newest_first, value, copied[::-1]):
+        yield write(target, None, summary)
     # Only now: the session that is there instead was not written to.
     yield _list_in_index(*entry, ttl)
     return len(copied)
@@ -79,9 +86,21 @@ def _end(elements: list[bytes], until: Until) -> int:
     return until
 
 
-def _elements(key: str) -> Operation[list[bytes]]:
-    command: Command = ("LRANGE", key, 0, -1)
-    return Operation("copying a session", (command,), lambda replies: replies[0], key)
+def _session(key: str) -> Operation[tuple[list[bytes], bytes | None]]:
+    commands: tuple[Command, ...] = (("LRANGE", key, 0, -1), ("GET", summary_of(key)))
+    return Operation("copying a session", commands, lambda replies: (replies[0], replies[1]), key)
+
+
+def _summary_of_copy(
+    source: Sequence[bytes], value: bytes | None, copied: Sequence[bytes]
+) -> Stored | None:
+    """Give the summary for a copy, unless it covers what was not copied; all newest first."""
+    found = Stored.parse(value)
+    position = None if found is None else found.mark.position(source)
+    left_out = len(source) - len(copied)
+    if found is None or position is None or position < left_out:
+        return None
+    return replace(found, mark=Mark.at(position - left_out, copied))
 
 
 def _create(key: str, ttl: int, elements: list[bytes]) -> Operation[bool]:

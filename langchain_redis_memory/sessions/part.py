@@ -64,7 +64,8 @@ class Sessions(MemoryPart):
     ) -> int:
         """Copy a session, or its beginning, to go on from there in another direction.
 
-        What an application put below the session's key stays with the original.
+        Its summary is copied too, unless it covers messages that are not. What an application put
+        below the session's key stays with the original.
 
         Args:
             agent: Which agent.

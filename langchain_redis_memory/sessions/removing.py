@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 _BATCH = 1000
 """How many keys are removed at once."""
 
+_COUNTED = {
+    "session": "sessions",
+    "summary": "summaries",
+    "profile": "profiles",
+    "index": "indexes",
+}
+"""Where a receipt counts what kind of key, if not under its name."""
+
 _GONE = -2
 """What PTTL says of a key that is not there."""
 
@@ -40,6 +48,7 @@ class Receipt:
         profiles: Profiles.
         indexes: Lists of a user's sessions.
         cached: Entries of execution caches.
+        summaries: Summaries of conversations.
         other: What applications put below sessions.
         dry_run: Whether it was only looked for.
     """
@@ -49,17 +58,19 @@ class Receipt:
     profiles: int = 0
     indexes: int = 0
     cached: int = 0
+    summaries: int = 0
     other: int = 0
     dry_run: bool = False
 
     @property
     def keys(self) -> int:
         """How many keys there were in all."""
-        return self.sessions + self.profiles + self.indexes + self.cached + self.other
+        beside = self.summaries + self.cached + self.other
+        return self.sessions + self.profiles + self.indexes + beside
 
     def add(self, kind: str, messages: int) -> None:
         """Count a key."""
-        name = {"session": "sessions", "profile": "profiles", "index": "indexes"}.get(kind, kind)
+        name = _COUNTED.get(kind, kind)
         setattr(self, name, getattr(self, name) + 1)
         self.messages += messages if kind == "session" else 0
 

@@ -75,8 +75,17 @@ def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
-Kind = Literal["session", "profile", "index", "cached", "other"]
+Kind = Literal["session", "summary", "profile", "index", "cached", "other"]
 """What a key of the memory holds; "other" is what applications put below a session."""
+
+
+def summary_of(session: str) -> str:
+    """Name the summary of the session whose messages are at a key.
+
+    What stands in braces chooses the slot on a cluster (see "hash tags" in the specification of
+    Redis Cluster): it is that of the session, so that one script can touch both.
+    """
+    return f"{session}:summary:{{{session}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +203,8 @@ class Keys:
             case ["memory", agent, user, ("profile" | "sessions") as word]:
                 kind: Kind = "profile" if word == "profile" else "index"
                 return Place(kind, decode_id(agent), decode_id(user))
+            case ["memory", agent, user, session, "summary", tag, *_] if tag.startswith("{"):
+                return Place("summary", decode_id(agent), decode_id(user), decode_id(session))
             case ["memory", agent, user, session, *below]:
                 kind = "other" if below else "session"
                 return Place(kind, decode_id(agent), decode_id(user), decode_id(session))

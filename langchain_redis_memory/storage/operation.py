@@ -57,9 +57,9 @@ class Script:
         """Call the script on its one key: a cluster runs no script across slots."""
         return ScriptCall(self, key, arguments)
 
-    def on_all(self, keys: Sequence[str | bytes]) -> ScriptCall:
-        """Call the script on several keys, where no cluster lies behind them."""
-        return ScriptCall(self, keys[0], (), tuple(keys[1:]))
+    def on_all(self, keys: Sequence[str | bytes], *arguments: Argument) -> ScriptCall:
+        """Call the script on several keys: of one slot, or where no cluster lies behind them."""
+        return ScriptCall(self, keys[0], arguments, tuple(keys[1:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from langchain_redis_memory import (
     RedisSettings,
     RetryPolicy,
     RunnableWithRedisHistory,
+    Summary,
+    SummaryPolicy,
     ThreadContext,
     Transfer,
     TurnNotSavedError,
@@ -67,6 +69,20 @@ def wrapped(memory: RedisMemory) -> None:
     original: RunnableWithMessageHistory = chat
     del original
     memory.with_history(RunnableLambda(len), agent="support", on_save_error="no")  # type: ignore[arg-type]
+
+
+def written(messages: list[BaseMessage]) -> str:
+    return str(len(messages))
+
+
+async def summarised(memory: RedisMemory) -> None:
+    policy = SummaryPolicy(written, after=40, keep=20, prompt="Briefly.", remove_folded=True)
+    memory.with_history(RunnableLambda(len), agent="support", summary=policy)
+    assert_type(memory.summary("support", "alice", "s1"), Summary | None)
+    assert_type(await memory.asummary("support", "alice", "s1"), Summary | None)
+    await memory.aclear_summary("support", "alice", "s1")
+    SummaryPolicy("openai:gpt-5-mini")  # type: ignore[arg-type]
+    memory.with_history(RunnableLambda(len), agent="support", summary=written)  # type: ignore[arg-type]
 
 
 async def contexts(memory: RedisMemory) -> None:
