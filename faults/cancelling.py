@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faults.load import AGENT, Attempt, Load, Record, aturn, config_of, remembering
 from faults.scenario import Scale, Scenario
 from faults.verdict import Outcome, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CALLERS = 24
 
@@ -21,13 +24,13 @@ _CALLERS = 24
 class _Caller:
     """Somebody who asks for what is theirs, and loses patience now and then."""
 
-    def __init__(self, number: int, name: str, memory: Any, record: Record) -> None:
+    def __init__(self, number: int, name: str, memory: Any, record: Record, speaking: Any) -> None:
         self.session = f"{name}.{number}"
         self.cancelled = 0
         self._number = number
         self._memory = memory
         self._record = record
-        self._chat = remembering(memory, record)
+        self._chat = speaking(memory, record)
         ids = config_of(self.session)["configurable"]
         self._history = memory.history(AGENT, ids["user_id"], ids["session_id"], window=6)
         self._typical = 0.005
@@ -72,20 +75,29 @@ class _Caller:
             self._record.wrong.append(f"{self.session} was given {reply!r:.80}")
 
 
-def _cancelled(stage: Any, flavour: str, scale: Scale) -> Outcome:
-    memory = stage.memory()
-    load = Load(stage.memory(), flavour, turns=3)
-    record = load.record
-    cancelled = asyncio.run(_storm(memory, load.name, record, scale.cancellations))
-    with load:  # turns go on as ever
-        pass
-    outcome = judge(stage, record, flavour, expected=())
-    outcome.cancelled = cancelled
-    return outcome
+def cancelled(speaking: Any = remembering) -> Callable[[Any, str, Scale], Outcome]:
+    """Make the run of a scenario whose callers lose patience.
+
+    Args:
+        speaking: What takes their turns; see `Load`.
+    """
+
+    def run(stage: Any, flavour: str, scale: Scale) -> Outcome:
+        memory = stage.memory()
+        load = Load(stage.memory(), flavour, turns=3, speaking=speaking)
+        record = load.record
+        callers = [_Caller(i, f"{load.name}!", memory, record, speaking) for i in range(_CALLERS)]
+        count = asyncio.run(_storm(memory, callers, scale.cancellations))
+        with load:  # turns go on as ever
+            pass
+        outcome = judge(stage, record, flavour, expected=())
+        outcome.cancelled = count
+        return outcome
+
+    return run
 
 
-async def _storm(memory: Any, name: str, record: Record, enough: int) -> int:
-    callers = [_Caller(number, f"{name}!", memory, record) for number in range(_CALLERS)]
+async def _storm(memory: Any, callers: list[_Caller], enough: int) -> int:
 
     def is_enough() -> bool:
         return sum(caller.cancelled for caller in callers) >= enough
@@ -98,5 +110,5 @@ async def _storm(memory: Any, name: str, record: Record, enough: int) -> int:
 
 
 SCENARIOS = [
-    Scenario("cancelled at random moments, 24 callers", _cancelled, flavours=("async",)),
+    Scenario("cancelled at random moments, 24 callers", cancelled(), flavours=("async",)),
 ]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _MICROSECONDS_A_KEY = 400
 
 
-def _killed(stage: Any, scale: Scale) -> None:
+def killed(stage: Any, scale: Scale) -> None:
+    """Kill all servers, and start them again."""
     for _ in range(1 + round(scale.seconds)):
         for node in stage.nodes:
             node.kill()
@@ -70,7 +71,7 @@ def _refusals_while_loading(node: Node) -> int:
 SCENARIOS = [
     Scenario(
         "server killed (SIGKILL), restarted from its append-only file",
-        during_load(_killed),
+        during_load(killed),
         ("standalone", "TLS"),
     ),
     Scenario(

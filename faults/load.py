@@ -17,6 +17,8 @@ from langchain_redis_memory import RedisMemoryError, TurnNotSavedError
 from langchain_redis_memory.storage.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_redis_memory import RedisMemory
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
 
@@ -77,6 +79,8 @@ class Load:
         callers: How many at once.
         turns: How many each; None to go on until the block is left.
         padding: Characters that each text is longer by.
+        speaking: Makes what takes the turns, which is called with a text and a config; by
+            default a chain with a history.
     """
 
     def __init__(
@@ -87,13 +91,14 @@ class Load:
         callers: int = 8,
         turns: int | None = None,
         padding: int = 0,
+        speaking: Callable[[RedisMemory, Record], Any] | None = None,
     ) -> None:
         self.name = uuid.uuid4().hex[:12]
         self.flavour = flavour
         self.record = Record(memory._connection.policy.deadline)
         self.sessions = [f"{self.name}.{number}" for number in range((callers + 1) // 2)]
         self._memory = memory
-        self._chat = remembering(memory, self.record)
+        self._chat = (speaking or remembering)(memory, self.record)
         self._callers = callers
         self._turns = turns
         self._padding = "." * padding
@@ -172,14 +177,8 @@ def remembering(memory: RedisMemory, record: Record, **options: Any) -> Runnable
     """Wrap a model that says what it was told, and notes what it should not have seen."""
 
     def answer(messages: list[BaseMessage]) -> AIMessage:
-        text = str(messages[-1].content)
-        mine = session_in(text)
-        record.wrong.extend(
-            f"{mine} was given {message.content!r:.80}"
-            for message in messages
-            if session_in(str(message.content).removeprefix("re: ")) != mine
-        )
-        return AIMessage(f"re: {text}")
+        note_strays(record, messages)
+        return AIMessage(f"re: {messages[-1].content}")
 
     async def aanswer(messages: list[BaseMessage]) -> AIMessage:
         return answer(messages)
@@ -188,7 +187,17 @@ def remembering(memory: RedisMemory, record: Record, **options: Any) -> Runnable
     return memory.with_history(model, agent=AGENT, **{"window": 4, **options})
 
 
-def turn(chat: RunnableWithRedisHistory, attempt: Attempt) -> bool:
+def note_strays(record: Record, messages: list[BaseMessage]) -> None:
+    """Note the messages that a model should not have seen: those of another session."""
+    mine = session_in(str(messages[-1].content))
+    record.wrong.extend(
+        f"{mine} was given {message.content!r:.80}"
+        for message in messages
+        if session_in(str(message.content).removeprefix("re: ")) != mine
+    )
+
+
+def turn(chat: Any, attempt: Attempt) -> bool:
     """Take a turn, note how it ended, and tell whether it was acknowledged."""
     try:
         chat.invoke(attempt.text, config_of(attempt.session))
@@ -198,7 +207,7 @@ def turn(chat: RunnableWithRedisHistory, attempt: Attempt) -> bool:
     return attempt.acknowledged
 
 
-async def aturn(chat: RunnableWithRedisHistory, attempt: Attempt) -> bool:
+async def aturn(chat: Any, attempt: Attempt) -> bool:
     """See `turn`; a task that is cancelled notes that too."""
     try:
         await chat.ainvoke(attempt.text, config_of(attempt.session))

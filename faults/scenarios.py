@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from faults import (
+    agents,
     cancelling,
     crashes,
     failovers,
@@ -24,4 +25,5 @@ SCENARIOS = [
     *cancelling.SCENARIOS,
     *identifiers.SCENARIOS,
     *outages.SCENARIOS,
+    *agents.SCENARIOS,
 ]

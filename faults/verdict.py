@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from faults.load import AGENT, config_of, is_ours, named, session_in
@@ -140,14 +141,20 @@ def _turns_of(messages: list[Any]) -> tuple[list[str], list[str]]:
     place = 0
     while place < len(messages):
         text = str(messages[place].content)
-        reply = messages[place + 1] if place + 1 < len(messages) else None
-        if messages[place].type == "human" and reply and reply.content == f"re: {text}":
+        steps = list(takewhile(lambda message: message.type != "human", messages[place + 1 :]))
+        if messages[place].type == "human" and _is_answer(steps, text):
             whole.append(text)
-            place += 2
+            place += 1 + len(steps)
         else:
             odd.append(text)
             place += 1
     return whole, odd
+
+
+def _is_answer(steps: list[Any], text: str) -> bool:
+    """Tell whether these are a reply, or an agent's call of a tool, its result and a reply."""
+    texts = [str(message.content) for message in steps]
+    return texts in ([f"re: {text}"], [text, text, f"re: {text}"])
 
 
 def _disordered(owed: list[Attempt], places: dict[str, int]) -> int:

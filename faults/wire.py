@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 # Longer than a wait for the server, so that the repeat overtakes the original; short enough that
 # a second attempt may succeed.
-_HELD = HASTY.attempt_timeout * 1.5
+HELD = HASTY.attempt_timeout * 1.5
 
 _ENOUGH = 20
 """Requests that a fault of the wire must befall at least."""
 
 
-def _broken_wire(what: Break, share: float, seconds: float = 0) -> Callable[[Any, Scale], None]:
+def broken_wire(what: Break, share: float, seconds: float = 0) -> Callable[[Any, Scale], None]:
+    """Make what lets a share of all requests meet a fault of the wire."""
+
     def inject(stage: Any, scale: Scale) -> None:
         before = stage.proxies.befallen()
         stage.proxies.suffer(Fault(what, share, seconds))
@@ -37,20 +39,21 @@ def _broken_wire(what: Break, share: float, seconds: float = 0) -> Callable[[Any
 def _stopped(stage: Any, scale: Scale) -> None:
     for node in stage.nodes:
         node.process.send_signal(signal.SIGSTOP)
-    time.sleep(_HELD)
+    time.sleep(HELD)
     for node in stage.nodes:
         node.process.send_signal(signal.SIGCONT)
     time.sleep(scale.seconds)
 
 
-def _refused(stage: Any, scale: Scale) -> None:
+def refused(stage: Any, scale: Scale) -> None:
+    """Refuse connections for a while."""
     stage.proxies.refuse()
     time.sleep(min(3.0, 5 * scale.seconds))
     stage.proxies.accept()
 
 
 def _wire_scenario(what: Break, share: float, seconds: float, *brief: str) -> Scenario:
-    run = during_load(_broken_wire(what, share, seconds), proxied=True)
+    run = during_load(broken_wire(what, share, seconds), proxied=True)
     return Scenario(what.value, run, brief=brief)
 
 
@@ -59,7 +62,7 @@ SCENARIOS = [
     _wire_scenario(Break.COMMAND, 0.2, 0, "standalone"),
     _wire_scenario(Break.AFTER, 0.2, 0, "standalone", "Sentinel", "Cluster"),
     _wire_scenario(Break.REPLY, 0.2, 0, "standalone", "TLS", "Sentinel"),
-    _wire_scenario(Break.STALL, 0.3, _HELD, "standalone"),
+    _wire_scenario(Break.STALL, 0.3, HELD, "standalone"),
     Scenario(
         "server stopped (SIGSTOP) longer than the socket time-out",
         during_load(_stopped),
@@ -67,12 +70,12 @@ SCENARIOS = [
     ),
     Scenario(
         "connections refused for 3 s, default policy: no turn fails",
-        during_load(_refused, proxied=True, expected=(), retry=RetryPolicy()),
+        during_load(refused, proxied=True, expected=(), retry=RetryPolicy()),
         brief=("standalone",),
     ),
     Scenario(
         "connections refused for 3 s, deadline of 2 s",
-        during_load(_refused, proxied=True),
+        during_load(refused, proxied=True),
         brief=("Cluster",),
     ),
 ]

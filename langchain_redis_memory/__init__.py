@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from langchain_redis_memory._version import __version__
 
 if TYPE_CHECKING:
+    from langchain_redis_memory.agents.middleware import RedisMemoryMiddleware
     from langchain_redis_memory.caching.cache import ExecutionCache
     from langchain_redis_memory.caching.llm_cache import RedisLLMCache
     from langchain_redis_memory.context import (
@@ -58,6 +59,7 @@ __all__ = [
     "RedisLLMCache",
     "RedisMemory",
     "RedisMemoryError",
+    "RedisMemoryMiddleware",
     "RetryPolicy",
     "RunnableWithRedisHistory",
     "SessionInfo",
@@ -92,6 +94,7 @@ _HOMES = {
     "RedisLLMCache": "caching.llm_cache",
     "RedisMemory": "memory",
     "RedisMemoryError": "errors",
+    "RedisMemoryMiddleware": "agents.middleware",
     "RetryPolicy": "storage.retry",
     "RunnableWithRedisHistory": "runnable",
     "SessionInfo": "sessions.listing",

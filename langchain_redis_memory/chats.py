@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_redis_memory.conversation import Conversation, SessionEntry
-from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
 from langchain_redis_memory.storage.keys import encode_id
 
@@ -138,7 +137,9 @@ class Chats(MemoryPart):
         from langchain_redis_memory.turn import Policy  # noqa: PLC0415 - the same
 
         if summary is not None:
-            self._check_summaries(summary, limits)
+            from langchain_redis_memory.summaries.policy import check_policy  # noqa: PLC0415 - see `MemoryPart`
+
+            check_policy(summary, self._limits.changed(limits))
 
         def profiles(configurable: Mapping[str, Any]) -> Sequence[str]:
             user = configurable.get("user_id", DEFAULT_USER)
@@ -199,15 +200,6 @@ class Chats(MemoryPart):
             max_tokens=max_tokens,
             counter=counter,
         )
-
-    def _check_summaries(self, policy: object, limits: dict[str, Any]) -> None:
-        from langchain_redis_memory.summaries.policy import SummaryPolicy  # noqa: PLC0415 - see `MemoryPart`
-
-        if not isinstance(policy, SummaryPolicy):
-            raise ConfigurationError(
-                f"summary must be a SummaryPolicy, not a {type(policy).__name__}"
-            )
-        policy.check(self._limits.changed(limits))
 
     def _profile_keys(self, user: str, agent: str) -> tuple[str, str]:
         """Name the profile that all agents share and the agent's own, which goes on top."""

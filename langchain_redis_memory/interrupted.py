@@ -34,7 +34,12 @@ def sent_part(
 
 
 def _joined(pieces: Sequence[Any], output_key: str | None) -> Any:
-    """Join the pieces to an output.
+    """Join the pieces to an output."""
+    return graph_state(pieces, output_key) or joined(pieces)
+
+
+def graph_state(pieces: Sequence[Any], output_key: str | None) -> dict[str, Any] | None:
+    """Make of the pieces what a graph's state holds, as far as they tell; None if of no graph.
 
     LangGraph streams what each node adds to the state, ``{node: {key: messages}}``, or tokens
     with their metadata, or both with their mode before each; see
@@ -44,7 +49,7 @@ def _joined(pieces: Sequence[Any], output_key: str | None) -> Any:
     plain = [piece for given in pieces for piece in _unwrapped(given)]
     updates = [message for piece in plain for message in _updates(piece, key)]
     if not updates and not any(isinstance(piece, tuple) for piece in pieces):
-        return joined(pieces)
+        return None
     states = [p[key] for p in plain if isinstance(p, Mapping) and are_messages(p.get(key))]
     messages = list(states[-1]) if states else updates
     finished = {message.id for message in messages}
@@ -94,7 +99,7 @@ def cut_short(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
     kept = list(messages)
     answered = {message.tool_call_id for message in kept if isinstance(message, ToolMessage)}
     for position, message in enumerate(kept):
-        if isinstance(message, AIMessage) and not _is_answered(message, answered):
+        if isinstance(message, AIMessage) and not is_answered(message, answered):
             kept[position:] = [_only_text(message)]
             break
     if kept and isinstance(kept[-1], AIMessage):
@@ -108,7 +113,8 @@ def cut_short(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
     return kept
 
 
-def _is_answered(message: AIMessage, answered: set[str]) -> bool:
+def is_answered(message: AIMessage, answered: set[str]) -> bool:
+    """Tell whether each of a message's calls has a result."""
     calls = [*message.tool_calls, *message.invalid_tool_calls]
     return all(call["id"] in answered for call in calls)
 

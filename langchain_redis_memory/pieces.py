@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from langchain_redis_memory.shapes import joined
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -46,7 +44,7 @@ class AsyncPieces:
         try:
             piece = await anext(pieces)
         except StopAsyncIteration:
-            await self._finish(self._saver.asave(turn, end.state or joined(self._sent)))
+            await self._finish(self._saver.asave(turn, turn.streamed(end.state, self._sent)))
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
             await self.aclose()

@@ -16,7 +16,6 @@ from typing_extensions import override
 
 from langchain_redis_memory.pieces import AsyncPieces
 from langchain_redis_memory.saving import Saver
-from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.turn import RunEnd, Turn
 
@@ -175,7 +174,7 @@ class Remembering(Runnable[Any, Any]):
         except BaseException:
             self._saver.save_aside(turn, turn.record_failed)
             raise
-        self._saver.save(turn, end.state or joined(sent))
+        self._saver.save(turn, turn.streamed(end.state, sent))
 
     @override
     def astream(

@@ -11,15 +11,16 @@ from typing_extensions import override
 
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError, TurnNotSavedError
-from langchain_redis_memory.interrupted import cut_short, sent_part
+from langchain_redis_memory.interrupted import cut_short, graph_state, sent_part
 from langchain_redis_memory.part import check_flag
 from langchain_redis_memory.recall import recalling
 from langchain_redis_memory.rendering import render
+from langchain_redis_memory.shapes import joined
 from langchain_redis_memory.storage.codec import encode_messages
 from langchain_redis_memory.summaries.message import is_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.messages import BaseMessage
@@ -90,12 +91,8 @@ class Turn:
             UnstorableError: A new message could not be stored, whatever the reply is.
         """
         # An agent's state that is sent again may hold the summary that a turn was given.
-        asked = [message for message in self.new if not is_summary(message)]
-        # A client that sends everything again sends it in order: what stands before a message
-        # that is stored was stored too, even if `max_messages` has let it go since.
-        stored = [i for i, message in enumerate(asked) if message.id in reading.ids]
-        fresh = asked[stored[-1] + 1 :] if stored else asked
-        self.new = list({message.id or n: message for n, message in enumerate(fresh)}.values())
+        said = [message for message in self.new if not is_summary(message)]
+        self.new = fresh(said, reading.ids)
         if self.policy.auto_save:
             encode_messages(self.new, self.token)
         self.history = reading.messages
@@ -103,11 +100,32 @@ class Turn:
         known = render([], profile) if profile else ""
         self.given = self.shapes.given(self.value, self.history, self.new, known)
 
+    def streamed(self, state: Mapping[str, Any] | None, pieces: Sequence[Any]) -> Any:
+        """Give the output of a stream: what `invoke` would give, as far as that can be told.
+
+        Args:
+            state: What the run ended with, if that is a dict. Where a graph stands behind another
+                step, LangChain has added up its pieces, of which only the last are left.
+            pieces: What was sent.
+        """
+        output = state or joined(pieces)
+        if isinstance(output, Mapping) and (self.shapes.output_key or "messages") not in output:
+            return graph_state(pieces, self.shapes.output_key) or output
+        return output
+
     def record(self, output: Any) -> list[BaseMessage]:
         """Give the messages to store."""
         if not self.policy.auto_save:
             return []
         return self.new + self.shapes.outgoing(output, [*self.history, *self.new])
+
+    def due(
+        self, messages: Sequence[BaseMessage]
+    ) -> tuple[Conversation, SummaryPolicy, int] | None:
+        """Tell what `summaries.folding.fold` is to do when these messages are stored."""
+        if self.policy.summaries is None or not messages:
+            return None
+        return self.conversation, self.policy.summaries, self.outside + len(messages)
 
     def record_part(self, pieces: Sequence[Any]) -> list[BaseMessage]:
         """Give the messages to store when the reader left after these pieces."""
@@ -124,11 +142,29 @@ class Turn:
         self, error: BaseException, output: Any, messages: Sequence[BaseMessage]
     ) -> TurnNotSavedError:
         """Make the error that hands the turn back."""
-        # Only our own errors are known to hold no text of a message.
-        reason = str(error) if isinstance(error, RedisMemoryError) else type(error).__name__
+        reason = reason_of(error)
         if messages:
             return TurnNotSavedError(reason, output, messages, self.token)
         return TurnNotSavedError(reason, output, self.new)
+
+
+def fresh(asked: Sequence[BaseMessage], stored: Collection[str]) -> list[BaseMessage]:
+    """Give the messages that are not stored yet, each id once.
+
+    Args:
+        asked: What a client sent, perhaps once more.
+        stored: The ids of what is stored.
+    """
+    # A client that sends everything again sends it in order: what stands before a message
+    # that is stored was stored too, even if `max_messages` has let it go since.
+    known = [i for i, message in enumerate(asked) if message.id in stored]
+    new = asked[known[-1] + 1 :] if known else asked
+    return list({message.id or n: message for n, message in enumerate(new)}.values())
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why a turn was not saved: only our own errors are known to hold no text of it."""
+    return str(error) if isinstance(error, RedisMemoryError) else type(error).__name__
 
 
 class RunEnd(BaseCallbackHandler):

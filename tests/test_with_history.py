@@ -1079,6 +1079,22 @@ async def test_an_agents_streams_are_stored_once(memory, agent, mode):
     _assert_turns(memory, 3)
 
 
+@pytest.mark.parametrize("keys", [{}, {"output_messages_key": "messages"}])
+async def test_an_agents_streams_behind_another_step_are_stored_once(memory, keys):
+    """Of the graph's pieces LangChain keeps the last; the turn is stored as if invoked."""
+    from langchain.agents import create_agent
+
+    step = RunnableLambda(lambda value: {"messages": value["messages"]})
+    chain = step | create_agent(Scripted(), [double])
+    chat = memory.with_history(chain, agent="a", input_messages_key="messages", **keys)
+    chat.invoke({"messages": "hi"}, CONFIG)
+    _assert_turns(memory, 1)
+    list(chat.stream({"messages": "hi"}, CONFIG))
+    _assert_turns(memory, 2)
+    [_ async for _ in chat.astream({"messages": "hi"}, CONFIG)]
+    _assert_turns(memory, 3)
+
+
 def test_an_agents_stream_that_is_abandoned(memory, agent):
     """What the nodes had sent is kept: calls with all their results, but no call without."""
     for pieces, kept in ((1, 2), (2, 2), (3, 4), (4, 5)):

@@ -101,26 +101,6 @@ class SummaryPolicy:
             raise ConfigurationError("prompt must be a text that is not empty, or None")
         check_flag("remove_folded", self.remove_folded)
 
-    def check(self, limits: Limits) -> None:
-        """Refuse limits by which messages would be in neither the summary nor the prompt.
-
-        Raises:
-            ConfigurationError: They would.
-        """
-        window = limits.reading
-        if window is not None and window.messages is not None and window.messages < self.after:
-            raise ConfigurationError(
-                f"window={window.messages} is less than after={self.after} of the SummaryPolicy: "
-                "messages would be neither given nor summarised; with window=None, all that the "
-                "summary does not cover are given"
-            )
-        if limits.max_messages is not None and limits.max_messages <= self.after:
-            raise ConfigurationError(
-                f"max_messages={limits.max_messages} must be more than after={self.after} of the "
-                "SummaryPolicy: messages would be removed before they are summarised; "
-                "remove_folded=True removes them afterwards"
-            )
-
     def ask(self, request: Request) -> str:
         """Ask the model for a summary.
 
@@ -140,6 +120,29 @@ class SummaryPolicy:
         parts = [] if request.earlier is None else [tagged("summary", request.earlier)]
         parts.append(tagged("messages", "\n".join(request.lines)))
         return [SystemMessage(self.prompt or PROMPT), HumanMessage("\n\n".join(parts))]
+
+
+def check_policy(policy: object, limits: Limits) -> None:
+    """Refuse what is no policy, and one with which limits would lose messages.
+
+    Raises:
+        ConfigurationError: Some would be in neither the summary nor the prompt.
+    """
+    if not isinstance(policy, SummaryPolicy):
+        raise ConfigurationError(f"summary must be a SummaryPolicy, not a {type(policy).__name__}")
+    window = limits.reading
+    if window is not None and window.messages is not None and window.messages < policy.after:
+        raise ConfigurationError(
+            f"window={window.messages} is less than after={policy.after} of the SummaryPolicy: "
+            "messages would be neither given nor summarised; with window=None, all that the "
+            "summary does not cover are given"
+        )
+    if limits.max_messages is not None and limits.max_messages <= policy.after:
+        raise ConfigurationError(
+            f"max_messages={limits.max_messages} must be more than after={policy.after} of the "
+            "SummaryPolicy: messages would be removed before they are summarised; "
+            "remove_folded=True removes them afterwards"
+        )
 
 
 @contextmanager

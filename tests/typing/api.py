@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_type
 
+from langchain.agents import create_agent
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, tool
@@ -18,6 +19,7 @@ from langchain_redis_memory import (
     RedisChatMessageHistory,
     RedisLLMCache,
     RedisMemory,
+    RedisMemoryMiddleware,
     RetryPolicy,
     RunnableWithRedisHistory,
     Summary,
@@ -29,6 +31,7 @@ from langchain_redis_memory import (
 )
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables.history import RunnableWithMessageHistory
 
 
@@ -133,6 +136,15 @@ async def moved(memory: RedisMemory) -> None:
     await memory.aadopt("llama-index", agent="support", prefix="chat:", ids=lambda key: ("a", key))
     memory.adopt("langchain", agent="support")  # type: ignore[arg-type]
     memory.adopt("llama-index", agent="support", prefx="")  # type: ignore[call-arg]
+
+
+async def agents(memory: RedisMemory, model: BaseChatModel) -> None:
+    middleware = RedisMemoryMiddleware(memory, agent="support", window=20, profile_tools=True)
+    agent = create_agent(model, [], middleware=[middleware])
+    agent.invoke({"messages": [HumanMessage("hi")]}, {"configurable": {"session_id": "s1"}})
+    RedisMemoryMiddleware(memory, agent="support", on_save_error="log", keep_failed_steps=True)
+    RedisMemoryMiddleware(memory)  # type: ignore[call-arg]
+    RedisMemoryMiddleware(memory, agent="support", on_save_error="no")  # type: ignore[arg-type]
 
 
 async def caches(memory: RedisMemory) -> None:
