@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_redis_memory.conversation import Conversation, SessionEntry
+from langchain_redis_memory.conversation import Conversation
 from langchain_redis_memory.limits import in_milliseconds
 from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
+from langchain_redis_memory.reading import SessionEntry
 from langchain_redis_memory.storage.keys import encode_id
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The messages of one session: read a window of them, append a turn, count, clear.
+"""The messages of one session: read a window of them (see `reading`), append, count, clear.
 
 What is sent and how the answer is read are the functions at the end of this file, which do no
 I/O; `Conversation` sends them. All of a turn's commands are on one key, so they are atomic on a
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.uuid import uuid7
@@ -17,13 +16,13 @@ from langchain_core.utils.uuid import uuid7
 from langchain_redis_memory import scripts
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
+from langchain_redis_memory.reading import Reading, SessionEntry, read
 from langchain_redis_memory.storage import codec
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
-from langchain_redis_memory.window import Window, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from langchain_core.messages import BaseMessage
 
@@ -34,28 +33,6 @@ _TOKEN = re.compile("[0-9a-f]{32}")
 # Where an append looks for itself (see `scripts.APPEND`). The first attempt can only meet a repeat
 # that overtook it, moments ago; a later one may follow anything; a caller's may be from any time.
 _APPENDED_MEANWHILE, _ANYWHERE, _BY_TOKEN = 500, 0, -1
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEntry:
-    """Where a session stands in the index of its user: the index's key, and the id in it."""
-
-    key: str
-    member: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one read gave."""
-
-    messages: list[BaseMessage]
-    """The window, oldest first."""
-    ids: frozenset[str] = field(default_factory=frozenset)
-    """Of the ids asked for, the last one that is stored, and maybe some that stand before it."""
-    outside: int = 0
-    """How many messages no summary covers; told only by `summaries.reading`."""
-    is_cut: bool = False
-    """Whether more is to be fetched than was, of which nothing is given then."""
 
 
 def new_token() -> str:
@@ -160,56 +137,6 @@ class Conversation:
         return append(self.key, messages, self.limits, self.entry, token=token, repeat=repeat)
 
 
-def read(
-    key: str,
-    limits: Limits,
-    entry: SessionEntry | None = None,
-    *,
-    ids: Sequence[str] = (),
-    bounded: bool = False,
-) -> Operation[Reading]:
-    """Fetch the window, put off the expiry of the list and of the index.
-
-    Args:
-        key: The key of the list.
-        limits: Time to live and window.
-        entry: Where the session stands in its user's index.
-        ids: See `Conversation.read`.
-        bounded: Fetch no more bytes than the window is likely to need; see `Reading.is_cut`.
-    """
-    window = limits.reading
-    fetch: Command | ScriptCall
-    if window is None:
-        fetch = ("LRANGE", key, 0, -1)
-        result = partial(_read_all, key=key, ids=ids)
-    else:
-        size = window.likely_bytes if bounded else 0
-        wanted = map(codec.spelled_id, ids)
-        fetch = scripts.READ_WINDOW.on(key, window.reach, size, limits.ttl_ms, *wanted)
-        result = partial(_read_window, key=key, window=window, ids=ids, bounded=size > 0)
-    commands: list[Command | ScriptCall] = [fetch]
-    if limits.ttl_ms and isinstance(fetch, tuple):
-        commands.append(scripts.EXTEND.on(key, limits.ttl_ms))
-    commands += extend_others(key, limits, entry)
-    return Operation(
-        "reading a conversation", tuple(commands), result, key, absent=lambda: Reading([])
-    )
-
-
-def extend_others(
-    key: str, limits: Limits, entry: SessionEntry | None
-) -> tuple[Command | ScriptCall, ...]:
-    """Put off the expiry of what goes with a list: its summary, which may not exist, its index."""
-    if entry is None or not limits.ttl_ms:
-        return ()
-    # By commands of one key each: a cluster that moves a slot refuses those whose keys are not
-    # all there, such as a summary that does not exist.
-    return (
-        ("PEXPIRE", summary_of(key), limits.ttl_ms),
-        scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms),
-    )
-
-
 def append(
     key: str,
     messages: Sequence[BaseMessage],
@@ -278,39 +205,3 @@ def clear(key: str, entry: SessionEntry | None = None) -> Operation[None]:
 
 def _seconds(replies: Sequence[Any]) -> float | None:
     return replies[0] / 1000 if replies[0] >= 0 else None
-
-
-class _TooFewError(Exception):
-    """There are more messages than were fetched, and the window goes on."""
-
-
-def _read_all(replies: Sequence[Any], *, key: str, ids: Sequence[str]) -> Reading:
-    elements: list[bytes] = replies[0]
-    messages = [codec.decode_message(element, key, i) for i, element in enumerate(elements)]
-    messages.reverse()
-    return Reading(messages, _among(ids, [message.id for message in messages] if ids else ()))
-
-
-def _read_window(
-    replies: Sequence[Any], *, key: str, window: Window, ids: Sequence[str], bounded: bool
-) -> Reading:
-    length, first, elements, *candidates = replies[0]
-    oldest = codec.decode_message(first, key, length - 1) if first and window.keep_system else None
-    whole = len(elements) == length
-    cut = bounded and not whole and len(elements) <= window.reach
-    try:
-        messages = select(_decoded(elements, key, cut=cut), window, oldest, whole=whole)
-    except _TooFewError:
-        return Reading([], is_cut=True)
-    return Reading(messages, _among(ids, map(codec.message_id, *candidates or [()])))
-
-
-def _decoded(elements: Sequence[bytes], key: str, *, cut: bool) -> Iterable[BaseMessage]:
-    for i, element in enumerate(elements):
-        yield codec.decode_message(element, key, i)
-    if cut:
-        raise _TooFewError
-
-
-def _among(ids: Sequence[str], stored: Iterable[object]) -> frozenset[str]:
-    return frozenset(ids).intersection(id_ for id_ in stored if isinstance(id_, str))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_redis_memory.conversation import Reading, read
 from langchain_redis_memory.profiles import versioned
 from langchain_redis_memory.profiles.forms import DictForm
+from langchain_redis_memory.reading import Reading, read
 from langchain_redis_memory.storage.operation import combined
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.runnables import RunnableConfig
 
-    from langchain_redis_memory.conversation import Conversation, Reading
+    from langchain_redis_memory.conversation import Conversation
+    from langchain_redis_memory.reading import Reading
     from langchain_redis_memory.recall import KnownProfile, Recalled
     from langchain_redis_memory.shapes import Shapes
     from langchain_redis_memory.storage.steps import Steps

@@ -16,7 +16,7 @@ from langchain_redis_memory.agents.thread import (
     identified,
     said,
 )
-from langchain_redis_memory.conversation import Reading
+from langchain_redis_memory.reading import Reading
 
 
 def human(name):

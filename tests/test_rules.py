@@ -44,8 +44,9 @@ LAYERS = [
     {"moving.restoring"},
     {"moving.foreign"},
     {"moving.llama_index_format"},
+    {"conversation"},
     {
-        "conversation",
+        "reading",
         "shapes",
         "sessions.copying",
         "profiles.forms",

@@ -13,9 +13,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_redis_memory.conversation import Reading
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
 from langchain_redis_memory.interrupted import cut_short, sent_part
+from langchain_redis_memory.reading import Reading
 from langchain_redis_memory.shapes import Shapes, joined
 from langchain_redis_memory.turn import Policy, Turn
 

@@ -29,7 +29,7 @@ from langchain_redis_memory.turn import fresh, message_ids
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from langchain_redis_memory.conversation import Reading
+    from langchain_redis_memory.reading import Reading
 
 
 class Record(TypedDict):

@@ -26,7 +26,7 @@ from langchain_redis_memory.summaries.stored import Mark, Stored, delete, get, w
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from langchain_redis_memory.conversation import SessionEntry
+    from langchain_redis_memory.reading import SessionEntry
     from langchain_redis_memory.storage.operation import Command, ScriptCall
     from langchain_redis_memory.storage.steps import Steps
 

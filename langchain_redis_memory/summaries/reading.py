@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from langchain_redis_memory import scripts
-from langchain_redis_memory.conversation import Reading, extend_others
+from langchain_redis_memory.reading import Reading, extend_others
 from langchain_redis_memory.storage.codec import decode_message, message_id
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall, combined
