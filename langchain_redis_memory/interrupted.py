@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
@@ -51,7 +52,7 @@ def graph_state(pieces: Sequence[Any], output_key: str | None) -> dict[str, Any]
     if not updates and not any(isinstance(piece, tuple) for piece in pieces):
         return None
     states = [p[key] for p in plain if isinstance(p, Mapping) and are_messages(p.get(key))]
-    messages = list(states[-1]) if states else updates
+    messages = list(states[-1]) if states else _as_called(updates)
     finished = {message.id for message in messages}
     tokens = [p for p in plain if isinstance(p, BaseMessage) and p.id not in finished]
     return {key: messages + _by_message(tokens)}
@@ -75,6 +76,22 @@ def _updates(piece: Any, key: str) -> Iterator[BaseMessage]:
         for update in piece.values():
             if isinstance(update, Mapping) and are_messages(update.get(key)):
                 yield from (m for m in update[key] if not isinstance(m, RemoveMessage))
+
+
+def _as_called(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Put the results of calls that ran at once into the order of the calls, as a state has them.
+
+    They are streamed in the order in which they came.
+    """
+    calls = (call["id"] for m in messages if isinstance(m, AIMessage) for call in m.tool_calls)
+    place = {call: number for number, call in enumerate(calls)}
+    ordered: list[BaseMessage] = []
+    for are_results, group in groupby(messages, lambda m: isinstance(m, ToolMessage)):
+        run = list(group)
+        if are_results:
+            run.sort(key=lambda m: place.get(getattr(m, "tool_call_id", None), len(place)))
+        ordered += run
+    return ordered
 
 
 def _by_message(pieces: Iterable[BaseMessage]) -> list[BaseMessage]:

@@ -21,7 +21,7 @@ Outcome = list[Any] | Exception
 
 # What a batch holds at most, unless a single request is larger. Larger ones are no faster, and make
 # the last of them wait for the first.
-_COMMANDS = 64
+_COMMANDS = 128
 _BYTES = 1 << 15
 
 
