@@ -108,6 +108,20 @@ async def test_changing_the_import_moves_nothing(server, community, do):
     assert server.client.keys() == [b"message_store:alice/s1"]
 
 
+async def test_what_validators_change_is_as_it_was_from_the_new_class_alone(server, community, do):
+    """The old class reads it too, as it would have read its own."""
+    raw = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    message = AIMessage("", additional_kwargs={"tool_calls": [raw]})
+    message.tool_calls = []
+    new = RedisChatMessageHistory("s", server.url)
+    await do(new, "add_messages", [message])
+    assert await do.messages(new) == [message]
+    by_the_old = community("s").messages[0]
+    assert [call["name"] for call in by_the_old.tool_calls] == ["find"]
+    community("own").add_messages([message])
+    assert community("own").messages == [by_the_old]
+
+
 async def test_the_drop_in_keeps_the_time_to_live(server, community, do):
     """And puts the expiry off when it reads, which the old class does not."""
     community("s", ttl=100).add_messages(TALK)
