@@ -16,9 +16,10 @@ from langchain_redis_memory import RedisMemory, RedisMemoryError, TurnNotSavedEr
 
 from .schemas import Reply, RunRequest, readable
 
-# Stored text only ever stands in messages of its author; instructions come with each request.
+# What was said only ever stands in messages of its author. Instructions come with each request;
+# below them stands the user's profile, a line an entry, which no stored text can break out of.
 _PROMPT = ChatPromptTemplate(
-    [("system", "{instructions}"), ("placeholder", "{history}"), ("human", "{prompt}")]
+    [("system", "{system}"), ("placeholder", "{history}"), ("human", "{prompt}")]
 )
 
 _logger = getLogger(__name__)
@@ -106,6 +107,7 @@ class Chat:
             agent=request.agent_name,
             input_messages_key="prompt",
             history_messages_key="history",
+            profile_key="profile",
         )
         return cast("Runnable[Any, BaseMessage]", agent)
 
@@ -122,9 +124,10 @@ class _Turn:
         self._was_read = False
 
     async def begin(self, given: dict[str, Any]) -> PromptValue:
-        """Make the prompt; the conversation has just been read."""
+        """Make the prompt; the conversation and the profile have just been read."""
         self._was_read = self._memory.available
-        return await _PROMPT.ainvoke(given)
+        system = "\n\n".join(filter(None, (given["instructions"], given["profile"])))
+        return await _PROMPT.ainvoke({**given, "system": system})
 
     @property
     def is_remembered(self) -> bool:
