@@ -12,7 +12,7 @@ import httpx
 import pytest
 from chat_services import COMMAND, ChatService, environment, events, threads_of, turn
 from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from servers import BINARY, Node, wait_until
 from test_round_trips import Counted
@@ -411,6 +411,34 @@ async def test_a_turn_that_was_not_written_is_not_called_remembered(redis_node):
 
         async with in_process(memory, Leaving()) as client:
             assert not (await client.post("/run", json=turn("Hello"))).json()["memory"]
+
+
+@pytest.mark.parametrize("path", ["/run", "/run/stream"])
+async def test_nor_when_redis_was_back_at_once(redis_node, path):
+    """Its write was dropped before another request found Redis again."""
+    async with open_memory(url_of(redis_node), deadline=3) as memory:
+        conversation = memory.conversation("assistant", "bob", "t1")
+
+        class Flickering(OfflineChatModel):
+            async def _agenerate(self, *args, **kwargs):
+                await flicker()
+                return await super()._agenerate(*args, **kwargs)
+
+            async def _astream(self, *args, **kwargs):
+                await flicker()
+                async for chunk in super()._astream(*args, **kwargs):
+                    yield chunk
+
+        async def flicker():
+            redis_node.kill()
+            await conversation.aappend([HumanMessage("Hello")])
+            redis_node.start()
+            await memory.aping()
+
+        async with in_process(memory, Flickering()) as client:
+            response = await client.post(path, json=turn("Hello"))
+            assert memory.available
+            assert '"memory":false' in response.text.replace(" ", "")
 
 
 def url_of(node):
