@@ -404,6 +404,9 @@ def test_what_agrees_may_stand_together():
         ("REDIS__USER", "REDIS__USERNAME"),
         ("REDIS__DATABASE", "REDIS__DB"),
         ("REDIS__TLS", "REDIS__SSL"),
+        ("REDIS__USE_SSL", "REDIS__SSL"),
+        ("REDIS__TLS_ENABLED", "REDIS__SSL"),
+        ("REDIS__AUTH", "REDIS__PASSWORD"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_with_what_was_meant(name, meant):
