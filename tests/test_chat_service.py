@@ -110,6 +110,19 @@ def test_another_user_thread_or_agent_knows_nothing_of_it(service):
         assert "does not say" in service.run("What is my name?", **other)["reply"]
 
 
+def test_another_user_can_neither_list_read_nor_delete_it(service):
+    """Nor the user's conversation with another agent."""
+    service.run("My name is Alice.")
+    for threads in (threads_of("bob"), threads_of("alice", "other")):
+        assert service.client.get(threads).json()["threads"] == []
+        assert service.client.get(f"{threads}/t1").status_code == 404
+        assert service.client.delete(f"{threads}/t1").status_code == 204
+    assert service.thread() == [
+        ("user", "My name is Alice."),
+        ("assistant", "Nice to meet you, Alice."),
+    ]
+
+
 def test_a_streamed_turn_comes_in_pieces_and_is_remembered(service):
     """Tokens, then the end, which says that the turn was kept."""
     service.run("My name is Alice.")
