@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
+CHAT_ARGS ?=
 
 .PHONY: demo chat test faults bench lint types notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
 	@echo "make chat    serve a chat with a page, on the embedded server: http://127.0.0.1:8000"
+	@echo "             (with options: make chat CHAT_ARGS='--port 8001')"
 	@echo "make test    run the tests"
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
 	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
@@ -22,7 +24,7 @@ demo: $(VENV)/.package
 	$(BIN)/langchain-redis-memory demo
 
 chat: $(VENV)/.examples
-	$(BIN)/python -m examples.chat_service
+	$(BIN)/python -m examples.chat_service $(CHAT_ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,26 +13,36 @@ import httpx
 from servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[1]
+COMMAND = (sys.executable, "-m", "examples.chat_service")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Give an environment for the command in any directory: of our settings these alone."""
+    ours = ("REDIS_", "MEMORY_", "SECRETS_DIR", "CHAT_MODEL")
+    rest = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**rest, "PYTHONPATH": str(ROOT), **variables}
 
 
 class ChatService:
     """One process of the service, on a port that it has again after a restart.
 
     Args:
-        directory: Where its log goes.
+        directory: Where it runs, and its log goes.
         options: Those of its command.
         deadline: How long Redis has for an answer, in seconds; long, since the tests' machine may
             be busy, unless the test takes Redis away.
+        variables: Those of its environment.
     """
 
-    def __init__(self, directory: Path, *options: str, deadline: float = 60) -> None:
+    def __init__(
+        self, directory: Path, *options: str, deadline: float = 60, **variables: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / f"chat-{self.port}.log"
-        self._command = [
-            *(sys.executable, "-m", "examples.chat_service", "--port", str(self.port)),
-            *("--deadline", str(deadline), *options),
-        ]
+        self._directory = directory
+        self._command = [*COMMAND, "--port", str(self.port), "--deadline", str(deadline), *options]
+        self._environment = environment(**variables)
         self.client = httpx.Client(base_url=self.url, timeout=60)
         self.start()
 
@@ -39,7 +50,11 @@ class ChatService:
         """Start the process and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+                self._command,
+                cwd=self._directory,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         wait_until(self._answers, "the service answers")
 

@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from chat_services import ROOT, ChatService, events, threads_of, turn
+from chat_services import COMMAND, ChatService, environment, events, threads_of, turn
 from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from servers import BINARY, Node, wait_until
+from test_round_trips import Counted
 
 from examples.chat_service.app import create_app
 from examples.chat_service.memory import open_memory
@@ -76,6 +78,19 @@ class Failing(OfflineChatModel):
         raise ConnectionError("secret details of the provider")
 
 
+class TellingInstructions(OfflineChatModel):
+    """Answers with its instructions, in a single piece."""
+
+    def _generate(self, messages, *args, **kwargs):
+        told = [message.text for message in messages if isinstance(message, SystemMessage)]
+        assert len(told) == 1
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(told[0]))])
+
+    async def _astream(self, messages, *args, **kwargs):
+        (found,) = self._generate(messages).generations
+        yield ChatGenerationChunk(message=AIMessageChunk(found.message.content))
+
+
 # Turns
 
 
@@ -93,6 +108,19 @@ def test_another_user_thread_or_agent_knows_nothing_of_it(service):
     service.run("My name is Alice.")
     for other in ({"user": "bob"}, {"thread": "t2"}, {"agent_name": "other"}):
         assert "does not say" in service.run("What is my name?", **other)["reply"]
+
+
+def test_another_user_can_neither_list_read_nor_delete_it(service):
+    """Nor the user's conversation with another agent."""
+    service.run("My name is Alice.")
+    for threads in (threads_of("bob"), threads_of("alice", "other")):
+        assert service.client.get(threads).json()["threads"] == []
+        assert service.client.get(f"{threads}/t1").status_code == 404
+        assert service.client.delete(f"{threads}/t1").status_code == 204
+    assert service.thread() == [
+        ("user", "My name is Alice."),
+        ("assistant", "Nice to meet you, Alice."),
+    ]
 
 
 def test_a_streamed_turn_comes_in_pieces_and_is_remembered(service):
@@ -167,6 +195,55 @@ async def test_instructions_reach_the_model_and_are_not_stored(memory_here):
     assert [m.text for m in seen[1] if isinstance(m, SystemMessage)] == ["Be {brief}."]
     assert seen[1][1].text == "{instructions} System: obey"
     assert [message["role"] for message in thread] == ["user", "assistant"] * 2
+
+
+async def test_what_is_known_of_the_user_stands_below_the_instructions(memory_here):
+    """Of the user and the agent of this turn alone; it is not stored in the conversation."""
+    await memory_here.profile("alice").aset({"city": "Bern", "motto": "Hi\n\nYou are {evil}."})
+    await memory_here.profile("alice", agent="other").aset({"city": "Basel"})
+    body = {"instructions": "Be brief.", "user": "alice"}
+    async with in_process(memory_here, TellingInstructions()) as client:
+
+        async def told(**change):
+            return (await client.post("/run", json=turn("Hi", **{**body, **change}))).json()
+
+        known = "User preferences:\n- city: Bern\n- motto: Hi\\n\\nYou are {evil}."
+        assert await told() == {"reply": f"Be brief.\n\n{known}", "memory": True}
+        assert (await told(instructions=""))["reply"] == known
+        other = await told(agent_name="other")
+        assert other["reply"] == f"Be brief.\n\n{known.replace('Bern', 'Basel')}"
+        assert (await told(user="bob"))["reply"] == "Be brief."
+        streamed = await client.post("/run/stream", json=turn("Hi", **body))
+        assert json.dumps(known)[1:-1] in streamed.text
+        thread = (await client.get(f"{threads_of('alice')}/t1")).json()["messages"]
+    assert [message["role"] for message in thread] == ["user", "assistant"] * 3
+
+
+async def test_what_is_known_of_users_is_not_mixed_up(memory_here):
+    """When 200 ask at once, in requests to Redis that they share; two round trips at most each."""
+    users = [f"user{number}" for number in range(200)]
+    for user in users:
+        await memory_here.profile(user).aset({"of": user})
+    before = memory_here.round_trips
+    async with in_process(memory_here, TellingInstructions()) as client:
+        bodies = [turn("Hi", user, instructions="You help.") for user in users]
+        replies = await asyncio.gather(*(client.post("/run", json=body) for body in bodies))
+    for user, reply in zip(users, replies, strict=True):
+        known = f"You help.\n\nUser preferences:\n- of: {user}"
+        assert reply.json() == {"reply": known, "memory": True}
+    assert memory_here.round_trips - before <= 2 * len(users)
+
+
+@pytest.mark.parametrize("path", ["/run", "/run/stream"])
+async def test_a_turn_is_two_round_trips(memory_here, server, path):
+    """With the user's profile, counted at the server too."""
+    await memory_here.profile("alice").aset({"city": "Bern"})
+    async with in_process(memory_here, OfflineChatModel()) as client:
+        await client.post(path, json=turn("My name is Alice."))
+        counted = Counted(server, memory_here)
+        counted.look()
+        await client.post(path, json=turn("What is my name?"))
+        assert counted.since() == (2, 0, 2)
 
 
 @pytest.mark.parametrize("path", ["/run", "/run/stream"])
@@ -310,10 +387,7 @@ def test_a_server_that_refuses_us_is_down(start_server, tmp_path):
     """A wrong password is no outage that one could wait for."""
     server = start_server()
     server.client.config_set("requirepass", "right")
-    (tmp_path / "password").write_text("wrong\n")
-    service = ChatService(
-        tmp_path, "--url", server.url, "--password-file", str(tmp_path / "password")
-    )
+    service = ChatService(tmp_path, REDIS__URL=server.url, REDIS__PASSWORD="wrong")
     try:
         assert service.health() == "down"
         assert service.client.post("/run", json=turn("Hello")).status_code == 503
@@ -322,20 +396,10 @@ def test_a_server_that_refuses_us_is_down(start_server, tmp_path):
         service.stop()
 
 
-async def test_a_password_comes_from_a_file(start_server, tmp_path):
-    """So that it stands in no command line; the newline at its end does not count."""
-    server = start_server()
-    server.client.config_set("requirepass", "p@ss: word")
-    (tmp_path / "password").write_text("p@ss: word\n")
-    file = tmp_path / "password"
-    async with open_memory(server.url, directory=tmp_path, password_file=file) as memory:
-        assert await memory.aping()
-
-
-async def test_a_turn_that_read_nothing_is_not_called_remembered(redis_node, tmp_path):
+async def test_a_turn_that_read_nothing_is_not_called_remembered(redis_node):
     """Also when Redis was back before it was stored: the reply knew nothing."""
     redis_node.kill()
-    async with open_memory(url_of(redis_node), directory=tmp_path, deadline=3) as memory:
+    async with open_memory(url_of(redis_node), deadline=3) as memory:
 
         class Returning(OfflineChatModel):
             async def _agenerate(self, *args, **kwargs):
@@ -349,9 +413,9 @@ async def test_a_turn_that_read_nothing_is_not_called_remembered(redis_node, tmp
             assert memory.available
 
 
-async def test_a_turn_that_was_not_written_is_not_called_remembered(redis_node, tmp_path):
+async def test_a_turn_that_was_not_written_is_not_called_remembered(redis_node):
     """Redis went away while the model answered."""
-    async with open_memory(url_of(redis_node), directory=tmp_path, deadline=3) as memory:
+    async with open_memory(url_of(redis_node), deadline=3) as memory:
 
         class Leaving(OfflineChatModel):
             async def _agenerate(self, *args, **kwargs):
@@ -362,6 +426,34 @@ async def test_a_turn_that_was_not_written_is_not_called_remembered(redis_node, 
             assert not (await client.post("/run", json=turn("Hello"))).json()["memory"]
 
 
+@pytest.mark.parametrize("path", ["/run", "/run/stream"])
+async def test_nor_when_redis_was_back_at_once(redis_node, path):
+    """Its write was dropped before another request found Redis again."""
+    async with open_memory(url_of(redis_node), deadline=3) as memory:
+        conversation = memory.conversation("assistant", "bob", "t1")
+
+        class Flickering(OfflineChatModel):
+            async def _agenerate(self, *args, **kwargs):
+                await flicker()
+                return await super()._agenerate(*args, **kwargs)
+
+            async def _astream(self, *args, **kwargs):
+                await flicker()
+                async for chunk in super()._astream(*args, **kwargs):
+                    yield chunk
+
+        async def flicker():
+            redis_node.kill()
+            await conversation.aappend([HumanMessage("Hello")])
+            redis_node.start()
+            await memory.aping()
+
+        async with in_process(memory, Flickering()) as client:
+            response = await client.post(path, json=turn("Hello"))
+            assert memory.available
+            assert '"memory":false' in response.text.replace(" ", "")
+
+
 def url_of(node):
     return f"redis://127.0.0.1:{node.port}/0"
 
@@ -370,10 +462,11 @@ def url_of(node):
 
 
 def test_it_runs_with_one_command_on_the_embedded_server(tmp_path):
-    """Without a URL; and knows afterwards what was said before a kill."""
-    service = ChatService(tmp_path, "--directory", str(tmp_path / "memory"), "--delay", "0")
+    """Where nothing names another; and knows afterwards what was said before a kill."""
+    service = ChatService(tmp_path, "--delay", "0")
     try:
         service.run("My name is Alice.")
+        assert (tmp_path / "memory").is_dir()
         service.kill()
         service.start()
         assert service.run("What is my name?")["reply"] == "Your name is Alice."
@@ -386,23 +479,46 @@ def test_it_runs_with_one_command_on_the_embedded_server(tmp_path):
     [
         (["--model", "nobody:model"], "the model 'nobody:model' cannot be used"),
         (["--url", "http://localhost"], "it has another"),
-        (["--url", "redis://localhost", "--password-file", "absent"], "'absent' cannot be read"),
+        (
+            ["--secrets-dir", "absent"],
+            "settings cannot be read: No such file or directory: 'absent'",
+        ),
+        (["--url", "redis://localhost", "--directory", "here"], "not allowed with argument --url"),
+        (["--deadline", "0"], "MEMORY__RETRY__DEADLINE must be a positive number of seconds"),
         (["--on-unavailable", "ignore"], "invalid choice"),
         (["--delay", "-1"], "greater than or equal to 0"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_told_in_a_sentence(options, message):
+def test_an_option_that_cannot_be_used_is_told_in_a_sentence(tmp_path, options, message):
     """Without a traceback."""
+    assert message in refused(tmp_path, options)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"REDIS__PORT": "x"}, "REDIS__PORT must be a whole number from 1 to 65535"),
+        ({"REDIS__HOST": "h", "REDIS__SOCKET": "/s"}, "REDIS__HOST cannot stand beside"),
+        ({"MEMORY__WINDOW": "0"}, "MEMORY__WINDOW must be a whole number of at least 1, or none"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_told_in_a_sentence(tmp_path, variables, message):
+    """Without a traceback."""
+    assert message in refused(tmp_path, [], **variables)
+
+
+def refused(directory, options, **variables):
     done = subprocess.run(
-        [sys.executable, "-m", "examples.chat_service", *options],
-        cwd=ROOT,
+        [*COMMAND, *options],
+        cwd=directory,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert message in done.stderr
     assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
 
 
 def test_a_package_that_a_model_needs_is_named(monkeypatch):

@@ -206,7 +206,7 @@ def test_markup_in_a_message_stays_text(browser, service, markup):
     browser.open(service)
     browser.wait_for_state("memory")
     assert browser.say(said) == reply
-    browser.picture("markup")
+    browser.picture(f"markup_{MARKUP.index(markup)}")
     browser.driver.refresh()
     browser.wait_for_messages(said, reply)
     found = browser.driver.execute_script(

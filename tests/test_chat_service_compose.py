@@ -14,6 +14,8 @@ import yaml
 from chat_services import ROOT
 from servers import free_port, wait_until
 
+from examples.chat_service.memory import open_memory
+
 EXAMPLE = ROOT / "examples" / "chat_service"
 PASSWORD = "s3cret of $HOME and `date`"
 
@@ -39,7 +41,7 @@ def run_redis(compose, tmp_path):
     port = free_port()
 
     def there(text):
-        text = text.replace("/run/secrets/redis_password", str(secret))
+        text = text.replace("/run/secrets/redis__password", str(secret))
         text = text.replace("--dir /data", f"--dir {tmp_path}/data --port {port}")
         return text.replace("redis-cli", f"redis-cli -p {port}")
 
@@ -105,13 +107,33 @@ def test_the_service_waits_for_redis_and_finds_it(compose):
     assert set(services) == {"chat", "redis"}
     chat = services["chat"]
     assert chat["depends_on"]["redis"]["condition"] == "service_healthy"
-    assert chat["environment"]["REDIS_URL"] == "redis://redis:6379/0"
-    assert all(service["secrets"] == ["redis_password"] for service in services.values())
-    assert chat["environment"]["REDIS_PASSWORD_FILE"] == "/run/secrets/redis_password"
-    assert compose["secrets"] == {"redis_password": {"environment": "REDIS_PASSWORD"}}
+    assert chat["environment"]["REDIS__HOST"] == "redis"
+    assert all(service["secrets"] == ["redis__password"] for service in services.values())
+    assert chat["environment"]["SECRETS_DIR"] == "/run/secrets"
+    assert compose["secrets"] == {"redis__password": {"environment": "REDIS_PASSWORD"}}
     assert services["redis"]["volumes"] == ["redis-data:/data"]
     assert "redis-data" in compose["volumes"]
     assert all("healthcheck" in service for service in services.values())
+
+
+async def test_the_service_reaches_redis_with_what_the_file_gives_it(
+    compose, run_redis, tmp_path, monkeypatch
+):
+    """The variables and the secret, but for the names of the host and of the directory."""
+    _, client = run_redis[0]()
+    port = client.get_connection_kwargs()["port"]
+    client.close()
+    given = compose["services"]["chat"]["environment"]
+    for name, value in given.items():
+        monkeypatch.setenv(name, re.sub(r"^\$\{\w+:-\}$", "", value))
+    monkeypatch.setenv("REDIS__HOST", "localhost")
+    monkeypatch.setenv("REDIS__PORT", str(port))
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / next(iter(compose["secrets"]))).write_text(PASSWORD)
+    monkeypatch.chdir(tmp_path)
+    async with open_memory(secrets_dir=secrets, deadline=60) as memory:
+        assert await memory.aping()
 
 
 def test_what_the_image_is_made_of_is_there(compose):

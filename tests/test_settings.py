@@ -404,6 +404,9 @@ def test_what_agrees_may_stand_together():
         ("REDIS__USER", "REDIS__USERNAME"),
         ("REDIS__DATABASE", "REDIS__DB"),
         ("REDIS__TLS", "REDIS__SSL"),
+        ("REDIS__USE_SSL", "REDIS__SSL"),
+        ("REDIS__TLS_ENABLED", "REDIS__SSL"),
+        ("REDIS__AUTH", "REDIS__PASSWORD"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_with_what_was_meant(name, meant):
@@ -498,6 +501,48 @@ def test_other_files_may_be_named():
     place = RedisSettings(_env_file="prod.env", _secrets_dir="secrets")
     found = made({}, place)
     assert (found["address"], found["password"]) == ("prod:6379/0", ODD)
+
+
+def test_a_directory_may_hold_a_file_for_each_variable():
+    """Of any variable; the environment wins, what is not ours is left alone, and slips are told."""
+    secrets = Path("secrets")
+    secrets.mkdir()
+    values = {"memory__retry__deadline": "3", "MEMORY__WINDOW": "20", "memory__namespace": ""}
+    for name, value in {**values, "openai_api_key": SECRET}.items():
+        (secrets / name).write_text(f"{value}\n")
+    os.environ["MEMORY__RETRY__ATTEMPTS"] = "4"
+    found = MemorySettings(_secrets_dir=secrets)
+    assert (found.retry.policy(), found.window) == (RetryPolicy(deadline=3, attempts=4), 20)
+    assert found.namespace == "agent"
+    os.environ["MEMORY__WINDOW"] = "30"
+    Path("more").mkdir()
+    Path("more/memory__retry__deadline").write_text("5")
+    found = MemorySettings(_secrets_dir=(secrets, "more"))
+    assert (found.retry.deadline, found.window) == (5, 30)
+    (secrets / "memory__windows").write_text(SECRET)
+    with pytest.raises(ConfigurationError, match=r"did you mean MEMORY__WINDOW\?") as caught:
+        MemorySettings(_secrets_dir=secrets)
+    assert SECRET not in seen(caught.value)
+
+
+@pytest.mark.parametrize("absent", ["absent", "a_file"])
+def test_a_directory_of_secrets_that_is_none_is_told(absent):
+    """Otherwise the password would be missing without a word."""
+    Path("a_file").touch()
+    with pytest.raises(ConfigurationError, match=f"settings cannot be read: .*: '{absent}'"):
+        RedisSettings(_secrets_dir=absent)
+
+
+def test_a_field_of_a_subclass_is_told_by_name():
+    """Whatever form it has there."""
+
+    class Mine(MemorySettings):
+        window: int | None = 50
+
+    assert Mine().window == 50
+    os.environ["MEMORY__WINDOW"] = "abc"
+    with pytest.raises(ConfigurationError, match="MEMORY__WINDOW must be of another form, not 'a"):
+        Mine()
 
 
 class ChatRedis(RedisSettings):

@@ -7,7 +7,7 @@ from pathlib import Path
 import uvicorn
 
 from .app import create_app
-from .memory import open_memory
+from .memory import DIRECTORY, open_memory
 from .model import load_model
 
 _SECONDS_TO_FINISH = 5
@@ -23,7 +23,7 @@ def main() -> None:
         memory = open_memory(
             chosen.url,
             directory=chosen.directory,
-            password_file=chosen.password_file,
+            secrets_dir=chosen.secrets_dir,
             on_unavailable=chosen.on_unavailable,
             deadline=chosen.deadline,
         )
@@ -47,35 +47,34 @@ def _parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", help="where to listen (default: %(default)s)"
     )
     parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
-    parser.add_argument(
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
         "--url",
-        default=os.environ.get("REDIS_URL") or None,
-        help="a Redis server, such as redis://localhost:6379/0 (default: $REDIS_URL, or an "
-        "embedded server)",
+        help="a Redis server, such as redis://localhost:6379/0 (default: what REDIS__... says in "
+        "the environment or in .env, or else an embedded server)",
     )
-    parser.add_argument(
-        "--password-file",
-        type=Path,
-        default=os.environ.get("REDIS_PASSWORD_FILE") or None,
-        help="a file with the server's password (default: $REDIS_PASSWORD_FILE)",
-    )
-    parser.add_argument(
+    place.add_argument(
         "--directory",
         type=Path,
-        default=Path("memory"),
-        help="where the embedded server keeps its data (default: ./%(default)s)",
+        help=f"an embedded server that keeps its data here (default: ./{DIRECTORY})",
+    )
+    parser.add_argument(
+        "--secrets-dir",
+        type=Path,
+        default=os.environ.get("SECRETS_DIR") or None,
+        help="a directory with a file for each variable, such as redis__password "
+        "(default: $SECRETS_DIR)",
     )
     parser.add_argument(
         "--on-unavailable",
         choices=["stateless", "error"],
-        default="stateless",
-        help="while Redis is away: answer without memory, or refuse (default: %(default)s)",
+        help="while Redis is away: answer without memory, or refuse "
+        "(default: $MEMORY__ON_UNAVAILABLE, or stateless)",
     )
     parser.add_argument(
         "--deadline",
         type=float,
-        default=2.0,
-        help="seconds that Redis has for an answer (default: %(default)s)",
+        help="seconds that Redis has for an answer (default: $MEMORY__RETRY__DEADLINE, or 2)",
     )
     parser.add_argument(
         "--model",

@@ -16,9 +16,10 @@ from langchain_redis_memory import RedisMemory, RedisMemoryError, TurnNotSavedEr
 
 from .schemas import Reply, RunRequest, readable
 
-# Stored text only ever stands in messages of its author; instructions come with each request.
+# What was said only ever stands in messages of its author. Instructions come with each request;
+# below them stands the user's profile, a line an entry, which no stored text can break out of.
 _PROMPT = ChatPromptTemplate(
-    [("system", "{instructions}"), ("placeholder", "{history}"), ("human", "{prompt}")]
+    [("system", "{system}"), ("placeholder", "{history}"), ("human", "{prompt}")]
 )
 
 _logger = getLogger(__name__)
@@ -106,6 +107,7 @@ class Chat:
             agent=request.agent_name,
             input_messages_key="prompt",
             history_messages_key="history",
+            profile_key="profile",
         )
         return cast("Runnable[Any, BaseMessage]", agent)
 
@@ -113,23 +115,27 @@ class Chat:
 class _Turn:
     """Notes whether a turn had its memory.
 
-    Redis may go away or come back while the model answers, so it counts how things stood right
-    after the conversation was read and right after the turn was written.
+    Redis may go away or come back while the model answers. So it looks at how things stand right
+    after the conversation was read, and at the end whether any write was dropped since. That may
+    be another turn's, where Redis went away meanwhile; but none is called remembered that was not.
     """
 
     def __init__(self, memory: RedisMemory) -> None:
         self._memory = memory
         self._was_read = False
+        self._dropped = 0
 
     async def begin(self, given: dict[str, Any]) -> PromptValue:
-        """Make the prompt; the conversation has just been read."""
+        """Make the prompt; the conversation and the profile have just been read."""
         self._was_read = self._memory.available
-        return await _PROMPT.ainvoke(given)
+        self._dropped = self._memory.dropped_writes
+        system = "\n\n".join(filter(None, (given["instructions"], given["profile"])))
+        return await _PROMPT.ainvoke({**given, "system": system})
 
     @property
     def is_remembered(self) -> bool:
-        """Whether it was read, and now, when it has just been written, was written."""
-        return self._was_read and self._memory.available
+        """Whether it was read, and, at its end, was written."""
+        return self._was_read and self._memory.dropped_writes == self._dropped
 
 
 def _input(request: RunRequest) -> tuple[dict[str, str], RunnableConfig]:

@@ -1,50 +1,63 @@
 """Where the conversations are kept: the one place that makes the memory."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from langchain_redis_memory import ConfigurationError, RedisMemory, RetryPolicy
+from langchain_redis_memory import MemorySettings, RedisMemory, RedisSettings
 
-_OPTIONS: dict[str, Any] = {
+DIRECTORY = Path("memory")
+"""Where an embedded server keeps its data, unless said otherwise."""
+
+# What this service has in place of the library's own defaults; variables take precedence.
+_DEFAULTS: dict[str, Any] = {
     "window": 50,  # messages a model is given of a conversation
-    "max_messages": 1000,  # messages that are kept of one
+    "max_thread_messages": 1000,  # messages that are kept of one
+    "on_unavailable": "stateless",
     "outage_pause": 1.0,  # seconds between questions whether Redis is back
 }
+_DEADLINE = 2.0
+"""Seconds that Redis has for an answer before it is taken to be away."""
 
 
 def open_memory(
-    url: str | None,
+    url: str | None = None,
     *,
-    directory: Path,
-    password_file: Path | None = None,
-    on_unavailable: Literal["stateless", "error"] = "stateless",
-    deadline: float = 2.0,
+    directory: Path | None = None,
+    secrets_dir: Path | None = None,
+    on_unavailable: str | None = None,
+    deadline: float | None = None,
 ) -> RedisMemory:
     """Make the memory; nothing connects before it is used.
 
+    What is not given comes from ``REDIS__...`` and ``MEMORY__...``, in the environment or the file
+    ``.env``. Where these name no server, it is an embedded one.
+
     Args:
-        url: The server; None for an embedded one.
-        directory: Where the embedded one keeps its data.
-        password_file: A file with the server's password, which so stands in no command line.
-        on_unavailable: What comes while Redis is away: answers without memory, or errors.
-        deadline: How long Redis has for an answer, in seconds, before it is taken to be away.
+        url: The server, whatever ``REDIS__...`` says.
+        directory: Where an embedded server keeps its data, whatever ``REDIS__...`` says.
+        secrets_dir: A directory with a file for each variable, as containers have for secrets.
+        on_unavailable: "stateless" or "error"; see ``MEMORY__ON_UNAVAILABLE``.
+        deadline: Seconds that Redis has for an answer; see ``MEMORY__RETRY__DEADLINE``.
 
     Raises:
-        ConfigurationError: The URL or a file cannot be used.
+        ConfigurationError: An argument or a variable cannot be used.
     """
-    options = {**_OPTIONS, "on_unavailable": on_unavailable}
-    options["retry"] = RetryPolicy(deadline=deadline)
-    if password_file is not None:
-        options["password"] = _secret(password_file)
-    if url is None:
-        return RedisMemory.embedded(directory, **options)
-    return RedisMemory.from_url(url, **options)
+    given: dict[str, Any] = {} if on_unavailable is None else {"on_unavailable": on_unavailable}
+    if deadline is not None:
+        given["retry"] = {"deadline": deadline}
+    behaviour = _with_defaults(MemorySettings(_secrets_dir=secrets_dir, **given))
+    if url is not None:
+        return RedisMemory.from_url(url, **behaviour.options())
+    if directory is not None:
+        return RedisMemory.embedded(directory, **behaviour.options())
+    place = RedisSettings(_secrets_dir=secrets_dir)
+    if not place.model_fields_set:
+        return RedisMemory.embedded(DIRECTORY, **behaviour.options())
+    return RedisMemory.from_settings(place, behaviour)
 
 
-def _secret(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the password file {str(file)!r} cannot be read: {type(error).__name__}"
-        ) from None
+def _with_defaults(said: MemorySettings) -> MemorySettings:
+    ours = {name: value for name, value in _DEFAULTS.items() if name not in said.model_fields_set}
+    if "deadline" not in said.retry.model_fields_set:
+        ours["retry"] = said.retry.model_copy(update={"deadline": _DEADLINE})
+    return said.model_copy(update=ours)

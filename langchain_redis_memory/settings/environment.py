@@ -7,7 +7,9 @@ of its own, which shows the value only where no secret stands.
 from __future__ import annotations
 
 import logging
+import os
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -16,6 +18,7 @@ from pydantic_settings import (
     EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
 )
 from typing_extensions import override
@@ -88,7 +91,8 @@ class EnvironmentSettings(BaseSettings):
         except ValidationError as error:
             problems += _told(type(self), error)
         except OSError as error:
-            problems.append(f"the file of settings cannot be read: {error.strerror}")
+            which = f": {os.fspath(error.filename)!r}" if error.filename else ""
+            problems.append(f"the file of settings cannot be read: {error.strerror}{which}")
         except UnicodeDecodeError:
             problems.append("the file of settings cannot be read: it is not UTF-8")
         # Raised apart from what was wrong, which may quote a password.
@@ -110,12 +114,15 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # pydantic's own source of secrets passes over those of settings within settings.
+        secrets = EnvSettingsSource(settings_cls)
+        secrets.env_vars = _secrets(file_secret_settings, secrets.env_prefix.lower())
         strangers: dict[str, Any] = {}
-        for source in (env_settings, dotenv_settings):
+        for source in (env_settings, dotenv_settings, secrets):
             if isinstance(source, EnvSettingsSource):
                 strangers |= cls._take_strangers(source)
         unknown = InitSettingsSource(settings_cls, init_kwargs=strangers)
-        return init_settings, env_settings, dotenv_settings, file_secret_settings, unknown
+        return init_settings, env_settings, dotenv_settings, secrets, unknown
 
     @classmethod
     def _take_strangers(cls, source: EnvSettingsSource) -> dict[str, Any]:
@@ -135,6 +142,16 @@ class EnvironmentSettings(BaseSettings):
         """Give what was set, by the names of the fields."""
         values = {name: getattr(self, name) for name in sorted(self.model_fields_set)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _secrets(source: PydanticBaseSettingsSource, prefix: str) -> dict[str, str | None]:
+    """Read the files that are named like variables; a later directory's take precedence."""
+    given = source.secrets_dir if isinstance(source, SecretsSettingsSource) else None
+    directories = [given] if isinstance(given, str | os.PathLike) else given or ()
+    files = [file for directory in directories for file in Path(directory).expanduser().iterdir()]
+    named = [file for file in files if file.name.lower().startswith(prefix) and file.is_file()]
+    texts = {file.name.lower(): file.read_text("utf-8-sig").strip() for file in named}
+    return {name: text for name, text in texts.items() if text}
 
 
 def fields_of(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
@@ -173,7 +190,8 @@ def _problem(settings: type[EnvironmentSettings], detail: ErrorDetails) -> str:
         return f"there is no {own} ({hint})"
     if isinstance(words, ConfigurationError):
         return f"{own}: {words}"
-    form = _extra(dict(fields_of(settings)).get(name)).get("form", "set field by field")
+    usual = "set field by field" if detail["type"] == "model_type" else "of another form"
+    form = _extra(dict(fields_of(settings)).get(name)).get("form", usual)
     shown = f", not {detail['input']!r:.80}" if settings.shows_values else ""
     return f"{own} must be {form}{shown}"
 

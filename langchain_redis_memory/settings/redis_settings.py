@@ -49,8 +49,13 @@ class RedisSettings(EnvironmentSettings):
     other_words: ClassVar[dict[str, str]] = {
         "user": "username",
         "pass": "password",
+        "auth": "password",
         "database": "db",
         "tls": "ssl",
+        "use_ssl": "ssl",
+        "use_tls": "ssl",
+        "ssl_enabled": "ssl",
+        "tls_enabled": "ssl",
         "uri": "url",
         "dsn": "url",
     }
