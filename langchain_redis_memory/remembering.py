@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from langchain_redis_memory.turn import RunEnd, Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
+    from contextvars import Context
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForChainRun,
@@ -80,10 +82,7 @@ class Remembering(Runnable[Any, Any]):
         config = ensure_config(config)
         if get_callback_manager_for_config(config).handlers:
             return self._call_with_config(self._answer, input, config, **kwargs)
-        # As `set_config_context`, but for what it does for tracers.
-        context = copy_context()
-        context.run(var_child_runnable_config.set, _without_run(config))
-        return context.run(self._answer, input, None, config, **kwargs)
+        return _context_of(config).run(self._answer, input, None, config, **kwargs)
 
     def _answer(
         self,
@@ -107,12 +106,8 @@ class Remembering(Runnable[Any, Any]):
         config = ensure_config(config)
         if get_async_callback_manager_for_config(config).handlers:
             return await self._acall_with_config(self._aanswer, input, config, **kwargs)
-        # The same without a task for the sake of its context.
-        token = var_child_runnable_config.set(_without_run(config))
-        try:
-            return await self._aanswer(input, None, config, **kwargs)
-        finally:
-            var_child_runnable_config.reset(token)
+        answer = self._aanswer(input, None, config, **kwargs)
+        return await asyncio.create_task(answer, context=_context_of(config))
 
     async def _aanswer(
         self,
@@ -244,8 +239,13 @@ class Remembering(Runnable[Any, Any]):
         await run.on_chain_end(turn.history)
 
 
-def _without_run(config: RunnableConfig) -> RunnableConfig:
-    """Take off what names our own run, which is not the runnable's."""
+def _context_of(config: RunnableConfig) -> Context:
+    """Make the context of a call, as `set_config_context` does but for what that does for tracers.
+
+    What names our own run is taken off the config: it is not the runnable's.
+    """
     config.pop("run_name", None)
     config.pop("run_id", None)
-    return config
+    context = copy_context()
+    context.run(var_child_runnable_config.set, config)
+    return context

@@ -381,6 +381,47 @@ def test_subclasses_of_strings_and_numbers_are_stored_as_what_they_are():
     assert {type(value) for value in back["values"]} == {str, float, int}
 
 
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": Level.HIGH},
+        {"id": Level.HIGH, "tool_calls": [{**CALL, "name": Level.HIGH}]},
+        {"usage_metadata": {"input_tokens": True, "output_tokens": 1.0, "total_tokens": 1}},
+    ],
+    ids=str,
+)
+def test_a_message_is_tried_as_readers_find_it(changes):
+    """A class takes a subclass of int for text, but not the number that is stored."""
+    message = AIMessage("x", additional_kwargs={"a": 1})
+    for name, value in changes.items():
+        setattr(message, name, value)
+    back = decode(encode(message))
+    assert back == message
+    if "usage_metadata" in changes:
+        assert equal(back, message)
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (HumanMessage(["x"]).model_copy(update={"content": ["x", Level.HIGH]}), "content"),
+        (SystemMessage("x").model_copy(update={"\ud83d\ude00": 1}), r"\ud83d\ude00"),
+        (AIMessage("x").model_copy(update={"content_blocks": []}), "content_blocks"),
+    ],
+    ids=repr,
+)
+def test_what_no_reader_would_find_is_refused(message, field):
+    """A part that a class refuses, the name of a field that JSON changes, one that it drops."""
+    with pytest.raises(UnstorableError) as caught:
+        encode(message)
+    assert caught.value.field == f"messages[0].{field}"
+    assert str(caught.value).isascii()
+
+
 def test_an_element_has_langchains_form_with_our_token_in_front():
     """The form is a promise: other programs read it, and scripts in Redis rely on its beginning."""
     assert encode(HumanMessage("Hé", id="1")) == (

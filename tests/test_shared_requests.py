@@ -105,6 +105,28 @@ async def test_a_long_reply_holds_up_nobody_who_comes_later(memory_here):
     assert done == ["short", "long"]
 
 
+async def test_who_must_wait_for_the_same_key_takes_up_no_connection(server):
+    """One that is free serves a request that comes just then."""
+    async with RedisMemory.from_url(server.url, max_connections=2) as memory:
+        long = talk(memory, 1)
+        await long.aappend([HumanMessage("x" * 1000)] * 10_000)
+        for ticks in range(4):
+            done = []
+
+            async def note(name, work, done=done):
+                await work
+                done.append(name)
+
+            tasks = [asyncio.ensure_future(note("long", long.aread()))]
+            for _ in range(3):
+                await asyncio.sleep(0)
+            tasks.append(asyncio.ensure_future(note("same", long.aread())))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            await asyncio.gather(*tasks, note("short", memory.aping()))
+            assert done == ["short", "long", "same"]
+
+
 @pytest.mark.parametrize("place", ["cluster"], indirect=True)
 async def test_a_node_that_is_slow_holds_up_nobody_elsewhere(place):
     """Only those wait who have sent it something."""

@@ -34,6 +34,7 @@ class Plain(Runnable):
         return self.inner.invoke(given)
 
     async def ainvoke(self, given, config=None, **kwargs):
+        mark.set("within")
         return await self.inner.ainvoke(given)
 
 
@@ -56,10 +57,12 @@ async def test_a_runnable_within_takes_the_config_over(memory, name):
     assert "configurable" not in ensure_config() or not ensure_config()["configurable"]
 
 
-def test_what_a_runnable_sets_in_its_context_stays_there(memory):
-    """A context variable that it changes is as it was, once it has answered."""
+@pytest.mark.parametrize("callbacks", [[], [BaseCallbackHandler()]], ids=["nobody", "a handler"])
+async def test_what_a_runnable_sets_in_its_context_stays_there(memory, do, callbacks):
+    """A context variable that it changes is as it was, once it has answered, whoever watches."""
     inner = RunnableLambda(lambda _: AIMessage("ok"))
-    memory.with_history(Plain(inner), agent="a").invoke("hi", CONFIG)
+    chat = memory.with_history(Plain(inner), agent="a")
+    await do(chat, "invoke", "hi", {**CONFIG, "callbacks": callbacks})
     assert mark.get() == "outside"
 
 

@@ -114,12 +114,14 @@ class Lane:
             self._call()
 
     async def _travel(self) -> None:
-        if self._boarding is not asyncio.current_task():
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        if self._boarding is not task:
             await asyncio.sleep(0)  # a task factory began it at once (Python 3.12)
         self._boarding = None
         batch = self._board()
-        if not batch:
-            return  # all have left, or wait for one on the same key
+        if not batch:  # all have left, or wait for one on the same key
+            self._under_way.discard(task)
+            return
         keys = {request.key for request in batch if request.key}
         self._keys |= keys
         outcome: Outcome = ConnectionAbortedError("the event loop ends")
@@ -131,7 +133,7 @@ class Lane:
             for request in batch:
                 request.answer(outcome)
             self._keys -= keys
-            self._under_way.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._under_way.discard(task)
             self._call()
 
     async def _carry(self, batch: Sequence[Request]) -> None:

@@ -192,8 +192,8 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
         """Take back what `take` gave."""
         # redis-py 6 knows no maintenance of servers, before which connections are made anew.
         leaves = getattr(connection, "should_reconnect", bool)
-        if self.connection_kwargs.get("credential_provider") or leaves():
-            await self.release(connection)  # which may authenticate or connect it anew
+        if leaves():
+            await self.release(connection)  # which disconnects it
         else:
             self._in_use_connections.remove(connection)
             self._available_connections.append(connection)
