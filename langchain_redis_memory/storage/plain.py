@@ -49,7 +49,9 @@ _LEFT: dict[Any, tuple[type, ...]] = {
     str: (str,),
     str | None: (str, NoneType),
     str | list[str | dict[Any, Any]]: (str, list),
+    str | list[str | dict]: (str, list),  # type: ignore[type-arg]  # as langchain-core 1.4 has it
     dict[Any, Any]: (dict,),
+    dict: (dict,),
     list[ToolCall]: (list,),
     AIMessage.model_fields["invalid_tool_calls"].annotation: (list,),
     UsageMetadata | None: (dict, NoneType),
