@@ -120,6 +120,13 @@ async def test_fifty_tool_messages_are_two_round_trips(server, memory, form, way
         assert pieces in ((2,) if way in ASYNC else (2, 3))
 
 
+def _assert_few(counted, most):
+    """See that there were few trips, and none more but those by which a connection begins."""
+    trips, connections, told = counted.since()
+    assert 2 <= told <= most
+    assert told <= trips <= told + 3 * connections
+
+
 async def test_turns_at_once_share_round_trips(server, memory):
     """Ten turns of as many sessions read in one trip, and write in few."""
     chat = memory.with_history(RunnableLambda(lambda _: "yo"), agent="a")
@@ -131,9 +138,7 @@ async def test_turns_at_once_share_round_trips(server, memory):
     await all_at_once()
     counted = Counted(server, memory)
     await all_at_once()
-    trips, connections, told = counted.since()
-    assert 2 <= trips <= 11
-    assert (connections, told) == (0, trips)
+    _assert_few(counted, 11)
 
 
 @pytest.mark.parametrize("options", [{"window": 4}, {"max_messages": 6}, {"ttl": None}])
@@ -203,9 +208,7 @@ async def test_agents_at_once_share_round_trips(server, memory):
     await all_at_once()
     counted = Counted(server, memory)
     await all_at_once()
-    trips, connections, told = counted.since()
-    assert 2 <= trips <= 20
-    assert (connections, told) == (0, trips)
+    _assert_few(counted, 20)
 
 
 @pytest.mark.parametrize("keep", [False, True])
