@@ -38,6 +38,9 @@ _LEASES = 100
 # How long a task that failed or was cancelled waits until its claim is given up, in seconds.
 _PATIENCE = 1.0
 
+# By how much a server's clock may be late, in seconds: it stands still while a batch is served.
+_SLACK = 0.1
+
 # How long a request is on its way after its caller has left, in seconds.
 _STRAGGLING = 0.1
 
@@ -191,7 +194,7 @@ class Claim:
             left, now = found[0] / 1000, time.monotonic()
             # A claim that ended before its time was given up: whoever waited for it is not to wait
             # for the next one, which may fail as well, and so on.
-            was_given_up = holder not in (None, found[1]) and now < ends
+            was_given_up = holder not in (None, found[1]) and now < ends - _SLACK
             if was_given_up or now >= until:
                 return False
             holder, ends = found[1], asked + left
