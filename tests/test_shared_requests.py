@@ -317,14 +317,19 @@ async def test_slots_that_have_moved_are_followed(place, cluster_servers):
     target = next(node for node in cluster_servers.nodes[:3] if node is not source)
     slot = source.client.cluster("KEYSLOT", "mine:here")
 
-    def give(node):
-        for each in (target, source):
-            name = node.client.execute_command("CLUSTER", "MYID")
-            each.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name)
+    def move(giver, taker):
+        """As ``redis-cli --cluster reshard`` does, until every node knows."""
+        old, new = (each.client.execute_command("CLUSTER", "MYID") for each in (giver, taker))
+        taker.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", old)
+        giver.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", new)
+        # The taker first: only who was importing tells the others under a newer epoch.
+        for each in (taker, giver):
+            each.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", new)
+        cluster_servers.wait_until_well()
 
     async with place.memory() as memory:
         await asyncio.gather(*(memory.aset(f"mine:{number}", "") for number in range(50)))
-        give(target)
+        move(source, target)
         await asyncio.gather(*(memory.aset("mine:here", "moved") for _ in range(20)))
         assert target.client.exists("mine:here")
         assert await memory.aget("mine:here") == "moved"
@@ -332,7 +337,7 @@ async def test_slots_that_have_moved_are_followed(place, cluster_servers):
         assert await memory.aget("mine:here") == "moved"
         assert memory.round_trips - before == 1
     target.client.delete("mine:here")
-    give(source)
+    move(target, source)
 
 
 # Closing
