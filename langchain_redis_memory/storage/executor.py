@@ -227,7 +227,7 @@ class AsyncExecutor:
             raise translate(error, operation, self._server.address) from error
         if failed:
             if says_demoted(replies) and self._server.owns_clients:
-                await self._leave_demoted_server()
+                self._leave_demoted_server()
             raise first_error(replies, operation, self._server.address)
         return operation.read(replies)
 
@@ -249,9 +249,9 @@ class AsyncExecutor:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return layout_of(self.client)
 
-    async def _leave_demoted_server(self) -> None:
+    def _leave_demoted_server(self) -> None:
         if isinstance(self.client, redis.asyncio.Redis):
-            await cast("AsyncPool", self.client.connection_pool).leave()
+            cast("AsyncPool", self.client.connection_pool).leave()
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)

@@ -72,7 +72,8 @@ class _InTime:
         return replies
 
     def _replies(self, count: int) -> list[Any]:
-        parser, replies = self._parser, []
+        parser = self._parser
+        replies: list[Any] = []
         try:
             while len(replies) < count:
                 reply = parser._reader.gets(False)  # noqa: SLF001 - what its read_response does
@@ -147,13 +148,13 @@ class Pool(redis.BlockingConnectionPool):
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self.get_connection()
+            return self.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
         try:
             if not connection.is_ready():
                 connection.disconnect()
                 connection.connect()
         except BaseException:
-            self.release(connection)
+            self.release(connection)  # type: ignore[no-untyped-call]  # redis-py's
             raise
         return connection
 
@@ -161,7 +162,7 @@ class Pool(redis.BlockingConnectionPool):
         # redis-py 6 knows no maintenance of servers, before which connections are made anew.
         leaves = getattr(connection, "should_reconnect", bool)
         if leaves() or not self.owns_connection(connection):
-            self.release(connection)
+            self.release(connection)  # type: ignore[no-untyped-call]  # redis-py's
         else:
             self._idle.append(connection)
 
@@ -210,5 +211,3 @@ class InTurn(list[Any]):
 
 class SentinelPool(redis.sentinel.SentinelConnectionPool, Pool):
     """Asks the sentinels for the primary, and makes callers wait for a connection."""
-
-
