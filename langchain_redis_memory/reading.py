@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_redis_memory import scripts
 from langchain_redis_memory.storage import codec
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from langchain_redis_memory.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEntry:
+class SessionEntry(NamedTuple):
     """Where a session stands in the index of its user: the index's key, and the id in it."""
 
     key: str
     member: str
+
+    @classmethod
+    def of(cls, session: str) -> SessionEntry:
+        """Tell it of a session's key: see `storage.keys`; an encoded id has no colon."""
+        owner, _, member = session.rpartition(":")
+        return cls(f"{owner}:sessions", member)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
             wire.abort()
 
     async def _let_go(self, connection: Any) -> None:
+        connection.set_re_auth_token(None)  # it asks the provider when it connects again
         try:
             await connection.disconnect(nowait=True)
         finally:
