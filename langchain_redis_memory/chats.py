@@ -49,12 +49,9 @@ class Chats(MemoryPart):
 
     def conversation(self, agent: str, user: str, session: str, **limits: Any) -> Conversation:
         """Give the messages of a session, without LangChain's deprecated classes; see `history`."""
-        return Conversation(
-            self._connection,
-            self._keys.session(agent, user, session),
-            self._limits.changed(limits),
-            SessionEntry(self._keys.sessions(agent, user), encode_id(session, "session_id")),
-        )
+        key = self._keys.session(agent, user, session)
+        entry = SessionEntry.of(key)
+        return Conversation(self._connection, key, self._limits.changed(limits), entry)
 
     def history_factory(self, agent: str, **limits: Any) -> Callable[..., RedisChatMessageHistory]:
         """Give the ``get_session_history`` of an agent.

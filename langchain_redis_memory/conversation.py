@@ -153,13 +153,14 @@ def append(
         raise ConfigurationError(f"pass a list of messages, not {type(messages).__name__}")
     token = token or new_token()
     elements = codec.encode_messages(messages, token)
-    settings = (limits.max_messages or 0, int(limits.keeps_system), limits.ttl_ms)
+    ttl = limits.ttl_ms
+    settings = (limits.max_messages or 0, int(limits.keeps_system), ttl)
 
     touch: tuple[Command | ScriptCall, ...] = ()
     if entry is not None:
         summary = summary_of(key)
-        lasts = ("PEXPIRE", summary, limits.ttl_ms) if limits.ttl_ms else ("PERSIST", summary)
-        touch = lasts, scripts.TOUCH_INDEX.on(entry.key, entry.member, limits.ttl_ms)
+        lasts = ("PEXPIRE", summary, ttl) if ttl else ("PERSIST", summary)
+        touch = lasts, scripts.TOUCH_INDEX.on(entry.key, entry.member, ttl)
 
     def commands(depth: int) -> tuple[Command | ScriptCall, ...]:
         return scripts.APPEND.on(key, token, depth, *settings, *elements), *touch
@@ -169,7 +170,7 @@ def append(
         commands(_BY_TOKEN if repeat else _APPENDED_MEANWHILE),
         lambda replies: replies[0] == 1,
         key,
-        again=commands(_BY_TOKEN if repeat else _ANYWHERE),
+        again=lambda: commands(_BY_TOKEN if repeat else _ANYWHERE),
         absent=lambda: False,
         writes=True,
     )

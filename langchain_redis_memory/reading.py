@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_redis_memory import scripts
 from langchain_redis_memory.storage import codec
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from langchain_redis_memory.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEntry:
+class SessionEntry(NamedTuple):
     """Where a session stands in the index of its user: the index's key, and the id in it."""
 
     key: str
     member: str
+
+    @classmethod
+    def of(cls, session: str) -> SessionEntry:
+        """Tell it of a session's key: see `storage.keys`; an encoded id has no colon."""
+        owner, _, member = session.rpartition(":")
+        return cls(f"{owner}:sessions", member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def read(
         ids: See `Conversation.read`.
         bounded: Fetch no more bytes than the window is likely to need; see `Reading.is_cut`.
     """
-    window = limits.reading
+    window, ttl = limits.reading, limits.ttl_ms
     fetch: Command | ScriptCall
     if window is None:
         fetch = ("LRANGE", key, 0, -1)
@@ -67,28 +72,28 @@ def read(
     else:
         size = window.likely_bytes if bounded else 0
         wanted = map(codec.spelled_id, ids)
-        fetch = scripts.READ_WINDOW.on(key, window.reach, size, limits.ttl_ms, *wanted)
+        fetch = scripts.READ_WINDOW.on(key, window.reach, size, ttl, *wanted)
         result = partial(_read_window, key=key, window=window, ids=ids, bounded=size > 0)
     commands: list[Command | ScriptCall] = [fetch]
-    if limits.ttl_ms and isinstance(fetch, tuple):
-        commands.append(scripts.EXTEND.on(key, limits.ttl_ms))
-    commands += extend_others(key, limits, entry)
+    if ttl and window is None:
+        commands.append(scripts.EXTEND.on(key, ttl))
+    commands += extend_others(key, ttl, entry)
     return Operation(
         "reading a conversation", tuple(commands), result, key, absent=lambda: Reading([])
     )
 
 
 def extend_others(
-    key: str, limits: Limits, entry: SessionEntry | None
+    key: str, ttl: int, entry: SessionEntry | None
 ) -> tuple[Command | ScriptCall, ...]:
     """Put off the expiry of what goes with a list: its summary, which may not exist, its index."""
-    if entry is None or not limits.ttl_ms:
+    if entry is None or not ttl:
         return ()
     # By commands of one key each: a cluster that moves a slot refuses those whose keys are not
     # all there, such as a summary that does not exist.
     return (
-        ("PEXPIRE", summary_of(key), limits.ttl_ms),
-        scripts.EXTEND_INDEX.on(entry.key, limits.ttl_ms),
+        ("PEXPIRE", summary_of(key), ttl),
+        scripts.EXTEND_INDEX.on(entry.key, ttl),
     )
 
 

@@ -66,7 +66,12 @@ def recalling(
     if conversation is None:
         no_window: Recalled = yield _with_profiles(None, profiles)
         return no_window
-    found: Recalled = yield _with_profiles(_window(conversation, ids, summaries), profiles)
+    window = _window(conversation, ids, summaries)
+    found: Recalled
+    if profiles:
+        found = yield _with_profiles(window, profiles)
+    else:  # most turns: nothing is to be put together
+        found = Recalled((yield window), {})
     if found.reading.is_cut:
         again = _window(conversation, ids, summaries, again=True)
         found = found._replace(reading=(yield again))

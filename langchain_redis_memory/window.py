@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
+    AIMessageChunk,
     BaseMessage,
     ChatMessage,
     ChatMessageChunk,
@@ -119,7 +121,8 @@ def select(
     turn: list[BaseMessage] = []  # newest first, like `turns`
     is_opened = False
     for message in newest_first:
-        by_user = opens_turn(message)
+        kind = type(message)
+        by_user = kind in _USERS or (kind in _CHATS and opens_turn(message))
         if is_opened and not by_user and _is_turn(turn):
             if not room.takes(turn) and turns:
                 return _with_calls(system + _in_order(turns))
@@ -150,18 +153,21 @@ def _with_calls(messages: list[BaseMessage]) -> list[BaseMessage]:
     """Leave out results whose call was cut away, which happens when turns run into each other."""
     if _TOOLS.isdisjoint(map(type, messages)):
         return messages
+    callers: list[Any] = [message for message in messages if type(message) in _CALLERS]
     calls = {
         call["id"]
-        for message in messages
-        if isinstance(message, AIMessage)
+        for message in callers
         for call in (*message.tool_calls, *message.invalid_tool_calls)
     }
-    return [m for m in messages if not isinstance(m, ToolMessage) or m.tool_call_id in calls]
+    return [
+        m for m in messages if type(m) not in _TOOLS or getattr(m, "tool_call_id", "") in calls
+    ]
 
 
 # What is stored is of exactly these classes; to ask for their subclasses takes ten times as long.
 _USERS = frozenset({HumanMessage, HumanMessageChunk})
 _CHATS = frozenset({ChatMessage, ChatMessageChunk})
+_CALLERS = frozenset({AIMessage, AIMessageChunk})
 _TOOLS = frozenset({ToolMessage, ToolMessageChunk})
 _RESULTS = _TOOLS | {FunctionMessage, FunctionMessageChunk}
 

@@ -39,7 +39,7 @@ def test_names_stand_once_each():
 def test_a_repeat_sends_what_each_part_would_send_again():
     """Which is the same, where a part does not say otherwise."""
     one = operation("reading", [("GET", "a")])
-    two = operation("writing", [("SET", "b", "1")], again=(("SET", "b", "2"),))
+    two = operation("writing", [("SET", "b", "1")], again=lambda: (("SET", "b", "2"),))
     attempts = combined(pair, one, two).attempts()
     assert next(attempts).commands == (("GET", "a"), ("SET", "b", "1"))
     assert next(attempts).commands == (("GET", "a"), ("SET", "b", "2"))

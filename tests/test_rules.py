@@ -65,11 +65,15 @@ LAYERS = [
     {"storage.steps"},
     {"storage.connection"},
     {"storage.topologies"},
-    {"storage.servers", "storage.urls", "storage.embedded", "storage.pools"},
+    {
+        *("storage.servers", "storage.urls", "storage.embedded", "storage.pools"),
+        "storage.async_pools",
+    },
     {"storage.executor", "storage.codec"},
     {"storage.cluster_way"},
     {"storage.ways"},
-    {"storage.requests", "storage.lanes"},
+    {"storage.requests", "storage.wire"},
+    {"storage.lanes"},
     {"storage.failures", "storage.exact", "storage.plain"},
     {
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
@@ -156,7 +160,7 @@ def test_imports_point_down_only(name):
             {
                 *("storage.executor", "storage.failures", "storage.requests"),
                 *("storage.servers", "storage.ways", "storage.cluster_way"),
-                "storage.pools",
+                *("storage.pools", "storage.async_pools", "storage.wire"),
                 *("storage.topologies", "storage.urls"),
             },
         ),

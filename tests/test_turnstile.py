@@ -19,21 +19,21 @@ def in_the_queue(turnstile, count):
 def test_no_more_get_through_than_there_are_places():
     """Who comes too late waits as long as told, and leaves no trace in the queue."""
     turnstile = Turnstile(2)
-    assert turnstile.acquire(0)
-    assert turnstile.acquire(0)
-    assert not turnstile.acquire(0.01)
+    assert turnstile.acquire(lambda: 0)
+    assert turnstile.acquire(lambda: 0)
+    assert not turnstile.acquire(lambda: 0.01)
     turnstile.release()
-    assert turnstile.acquire(0)
+    assert turnstile.acquire(lambda: 0)
 
 
 def test_places_are_given_in_the_order_of_asking():
     """The first of those who wait is the first to get through."""
     turnstile = Turnstile(1)
-    turnstile.acquire(0)
+    turnstile.acquire(lambda: 0)
     served = []
 
     def wait(number):
-        assert turnstile.acquire(60)
+        assert turnstile.acquire(lambda: 60)
         served.append(number)
         turnstile.release()
 
@@ -56,7 +56,7 @@ def test_whoever_comes_again_queues_again():
 
     def go_round(number):
         while min(rounds[n] for n in range(everybody)) < 5 and rounds[number] < too_often:
-            assert turnstile.acquire(60)
+            assert turnstile.acquire(lambda: 60)
             rounds[number] += 1
             time.sleep(0.0001)
             turnstile.release()
@@ -73,7 +73,7 @@ def test_whoever_comes_again_queues_again():
 def test_who_leaves_while_waiting_takes_no_place_along(called, monkeypatch):
     """Be it before the place was given, or in the same moment."""
     turnstile = Turnstile(1)
-    turnstile.acquire(0)
+    turnstile.acquire(lambda: 0)
 
     class Turn:
         def acquire(self, timeout=None):
@@ -87,8 +87,8 @@ def test_who_leaves_while_waiting_takes_no_place_along(called, monkeypatch):
 
     monkeypatch.setattr("langchain_redis_memory.storage.turnstile.threading.Lock", Turn)
     with pytest.raises(KeyboardInterrupt):
-        turnstile.acquire(60)
+        turnstile.acquire(lambda: 60)
     if not called:
         turnstile.release()
-    assert turnstile.acquire(0)
+    assert turnstile.acquire(lambda: 0)
     assert not turnstile._queue

@@ -139,7 +139,7 @@ class _Target:
     ) -> Restorable:
         """Say what is to be stored for a session; it lives as the memory says unless given."""
         key = self.keys.session(self.agent, user, session)
-        entry = SessionEntry(self.keys.sessions(self.agent, user), encode_id(session, "session"))
+        entry = SessionEntry.of(key)
         return Restorable(key, entry, elements, self.ttl_ms if ttl_ms is None else ttl_ms)
 
 

@@ -76,10 +76,10 @@ def _restore(keys: Keys, record: Record, on_conflict: OnConflict) -> Steps[Trans
     if not isinstance(record, SessionRecord):
         key = keys.profile(record.user, record.agent)
         return restore_profile(key, record.value, record.ttl_ms, on_conflict)
-    ids = record.agent, record.user
+    key = keys.session(record.agent, record.user, record.session)
     session = Restorable(
-        keys.session(*ids, record.session),
-        SessionEntry(keys.sessions(*ids), encode_id(record.session, "session")),
+        key,
+        SessionEntry.of(key),
         record.elements,
         record.ttl_ms,
         record.last_active_ms,

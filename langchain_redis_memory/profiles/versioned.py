@@ -79,7 +79,7 @@ def replace(key: str, stored: bytes | None, text: bytes, ttl: int) -> Operation[
         command(Outcome.OVERTAKEN),
         lambda replies: Outcome(replies[0]),
         key,
-        again=command(Outcome.UNKNOWN),
+        again=lambda: command(Outcome.UNKNOWN),
         absent=lambda: Outcome.STORED,
         writes=True,
     )

@@ -109,7 +109,7 @@ def _create(key: str, ttl: int, elements: list[bytes]) -> Operation[bool]:
         (scripts.CREATE.on(key, ttl, 0, *elements),),
         lambda replies: replies[0] == 1,
         key,
-        again=(scripts.CREATE.on(key, ttl, 1, *elements),),
+        again=lambda: (scripts.CREATE.on(key, ttl, 1, *elements),),
     )
 
 

@@ -16,8 +16,10 @@ from langchain_redis_memory.storage.failures import FAILURES, says_demoted, tran
 from langchain_redis_memory.storage.lanes import Lane
 from langchain_redis_memory.storage.operation import Command, Layout, Operation
 from langchain_redis_memory.storage.requests import (
+    as_bytes,
     by_digest,
-    checked,
+    first_error,
+    has_errors,
     in_full,
     key_of,
     layout_of,
@@ -33,8 +35,8 @@ from langchain_redis_memory.storage.ways import RAW, GivenWay, SharedWay
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from langchain_redis_memory.storage.async_pools import AsyncPool
     from langchain_redis_memory.storage.cluster_way import Nodes
-    from langchain_redis_memory.storage.pools import AsyncPool
     from langchain_redis_memory.storage.servers import Client, Server
     from langchain_redis_memory.storage.ways import Way
 
@@ -103,16 +105,20 @@ class Executor:
         try:
             if self._asks_for_slots:
                 self._ask_for_slots()
-            refuse_if_gone(operation.node, self.client)
+            if operation.node is not None:
+                refuse_if_gone(operation.node, self.client)
             replies = self._send(by_digest(operation), operation.node)
-            if missing := unknown_scripts(replies):
+            if (failed := has_errors(replies)) and (missing := unknown_scripts(replies)):
                 again = self._send([in_full(operation, i) for i in missing])
                 replace(replies, missing, again)
+                failed = has_errors(replies)
         except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
-        if says_demoted(replies) and self._server.owns_clients:
-            self._leave_demoted_server()
-        return operation.read(checked(replies, operation, self._server.address))
+        if failed:
+            if says_demoted(replies) and self._server.owns_clients:
+                self._leave_demoted_server()
+            raise first_error(replies, operation, self._server.address)
+        return operation.read(replies)
 
     def _ask_for_slots(self) -> None:
         # redis-py asks a cluster which node has which keys when it tries again by itself, which it
@@ -136,14 +142,25 @@ class Executor:
 
     def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
+        if self._turnstile is None:
+            return self._carry(commands, node)
+        if not self._turnstile.acquire(patience):
+            raise redis_errors.TimeoutError(_TOO_MANY)
+        try:
+            return self._carry(commands, node)
+        finally:
+            self._turnstile.release()
+
+    def _carry(self, commands: Sequence[Command], node: Any) -> list[Any]:
         client = self.client
-        with _held(self._turnstile):
-            if self._server.owns_clients and isinstance(client, redis.Redis):
-                return _exchange(client.connection_pool, commands)
-            with client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command, **RAW, **self._route(command, node))
-                return pipeline.execute(raise_on_error=False)
+        if self._server.owns_clients and isinstance(client, redis.Redis):
+            pool: Any = client.connection_pool
+            replies: list[Any] = pool.exchange(packed(commands), len(commands))
+            return replies
+        with client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*as_bytes(command), **RAW, **self._route(command, node))
+            return pipeline.execute(raise_on_error=False)
 
     def _route(self, command: Command, node: Any) -> dict[str, Any]:
         if node is None and isinstance(self.client, redis.RedisCluster) and len(command) > 1:
@@ -199,16 +216,20 @@ class AsyncExecutor:
     async def _attempt(self, operation: Operation[T]) -> T:
         try:
             await self._way.ready()
-            refuse_if_gone(operation.node, self.client)
+            if operation.node is not None:
+                refuse_if_gone(operation.node, self.client)
             replies = await self._send(by_digest(operation), operation)
-            if missing := unknown_scripts(replies):
+            if (failed := has_errors(replies)) and (missing := unknown_scripts(replies)):
                 again = await self._send([in_full(operation, i) for i in missing], operation)
                 replace(replies, missing, again)
+                failed = has_errors(replies)
         except FAILURES as error:
             raise translate(error, operation, self._server.address) from error
-        if says_demoted(replies) and self._server.owns_clients:
-            await self._leave_demoted_server()
-        return operation.read(checked(replies, operation, self._server.address))
+        if failed:
+            if says_demoted(replies) and self._server.owns_clients:
+                self._leave_demoted_server()
+            raise first_error(replies, operation, self._server.address)
+        return operation.read(replies)
 
     async def _send(self, commands: Sequence[Command], operation: Operation[Any]) -> list[Any]:
         outcome = await self._way.send(commands, operation.key, operation.node)
@@ -228,42 +249,22 @@ class AsyncExecutor:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return layout_of(self.client)
 
-    async def _leave_demoted_server(self) -> None:
+    def _leave_demoted_server(self) -> None:
         if isinstance(self.client, redis.asyncio.Redis):
-            await cast("AsyncPool", self.client.connection_pool).leave()
+            cast("AsyncPool", self.client.connection_pool).leave()
 
 
 _FINDING_NODES: Operation[None] = Operation("finding the nodes", (), lambda _: None)
 
 
-def _exchange(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[Any]:
-    """Send commands and read their replies; what redis-py's pipeline adds costs as much again."""
-    connection = pool.get_connection()
-    try:
-        connection.send_packed_command([packed(commands)])
-        return [_reply(connection) for _ in commands]
-    except BaseException:
-        connection.disconnect()  # what comes must be read by nobody
-        raise
-    finally:
-        pool.release(connection)
-
-
-def _reply(connection: Any) -> Any:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except redis_errors.ResponseError as error:
-        return error
+_TOO_MANY = "too many others wait"
 
 
 @contextmanager
-def _held(lock: threading.Lock | Turnstile | None) -> Iterator[None]:
-    """Hold a lock, if there is one, and give up when the thread's operation must."""
-    if lock is None:
-        yield
-        return
+def _held(lock: threading.Lock) -> Iterator[None]:
+    """Hold a lock, and give up when the thread's operation must."""
     if not lock.acquire(timeout=patience()):
-        raise redis_errors.TimeoutError("too many others wait")
+        raise redis_errors.TimeoutError(_TOO_MANY)
     try:
         yield
     finally:

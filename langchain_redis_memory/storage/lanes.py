@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.errors import MemoryClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from langchain_redis_memory.storage.wire import Wire
 
 Outcome = list[Any] | Exception
 """The replies to a request, errors of the server among them, or what became of it instead."""
@@ -48,6 +50,16 @@ class Request:
             self.outcome.set_result(outcome)
 
 
+class Batch:
+    """Requests that travel together."""
+
+    __slots__ = ("keys", "requests")
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.requests = requests
+        self.keys = {request.key for request in requests if request.key}
+
+
 class Lane:
     """The way to one server, from one event loop.
 
@@ -55,7 +67,7 @@ class Lane:
     own. What comes while all connections are taken leaves together with the next that is free.
 
     Args:
-        pool: Where the connections are from; see `pools.AsyncPool`.
+        pool: Where the connections are from; see `async_pools.AsyncPool`.
         limit: How many batches may be under way at once.
         patience: Seconds that a batch may take. No caller waits longer.
         departs: Called when a batch leaves.
@@ -65,11 +77,13 @@ class Lane:
         self.pool = pool
         self._limit = limit
         self._patience = patience
+        self._loop = asyncio.get_running_loop()
         self._departs = departs
         self._waiting: deque[Request] = deque()
         self._keys: set[str] = set()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._boarding: asyncio.Task[None] | None = None
+        self._under_way: set[Batch] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._is_called = False
         self._closed = False
 
     @property
@@ -97,53 +111,65 @@ class Lane:
         for request in self._waiting:
             request.answer(MemoryClosedError())
         self._waiting.clear()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        # Not for those whose callers have left, as when the event loop ends.
+        if awaited := [request.outcome for batch in self._under_way for request in batch.requests]:
+            await asyncio.wait(awaited)
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
         await self.pool.aclose()
 
     def _call(self) -> None:
-        # The task begins after all others that are ready now: they may add to what it takes along.
-        if self._waiting and self._boarding is None and len(self._under_way) < self._limit:
-            self._boarding = asyncio.ensure_future(self._travel())
-            self._under_way.add(self._boarding)
-            self._boarding.add_done_callback(self._arrived)
+        # After all others that are ready now: they may add to what leaves.
+        if self._waiting and not self._is_called and len(self._under_way) < self._limit:
+            self._is_called = True
+            self._loop.call_soon(self._leave)
 
-    def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if self._boarding is task:  # it was cancelled before it began
-            self._boarding = None
-            self._call()
-
-    async def _travel(self) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        if self._boarding is not task:
-            await asyncio.sleep(0)  # a task factory began it at once (Python 3.12)
-        self._boarding = None
-        batch = self._board()
-        if not batch:  # all have left, or wait for one on the same key
-            self._under_way.discard(task)
+    def _leave(self) -> None:
+        self._is_called = False
+        batch = Batch(self._board())
+        if not batch.requests:  # all have left, or wait for one on the same key
             return
-        keys = {request.key for request in batch if request.key}
-        self._keys |= keys
-        outcome: Outcome = ConnectionAbortedError("the event loop ends")
+        self._under_way.add(batch)
+        self._keys |= batch.keys
+        self._departs()
+        latest = self._loop.time() + self._patience
+        wire = self.pool.take()
+        if wire is None:
+            task = self._loop.create_task(self._open(batch, latest))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+        else:
+            self._send(wire, batch, latest)
+        self._call()  # for those who found no room
+
+    async def _open(self, batch: Batch, latest: float) -> None:
+        outcome: Exception = ConnectionAbortedError("the event loop ends")
+        wire: Wire | None = None
         try:
-            await self._carry(batch)
+            wire = await self.pool.open(latest)
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must be told
             outcome = error
         finally:
-            for request in batch:
-                request.answer(outcome)
-            self._keys -= keys
-            self._under_way.discard(task)
-            self._call()
+            if wire is None:
+                self._arrived(batch, outcome)
+        if wire is not None:
+            self._send(wire, batch, latest)
 
-    async def _carry(self, batch: Sequence[Request]) -> None:
-        self._departs()
-        latest = asyncio.get_running_loop().time() + self._patience
-        connection = await self.pool.take(latest)
-        try:
-            await connection.exchange(batch, latest)
-        finally:
-            await self.pool.give_back(connection)
+    def _send(self, wire: Wire, batch: Batch, latest: float) -> None:
+        def arrived(error: Exception | None) -> None:
+            self.pool.give_back(wire)
+            self._arrived(batch, error)
+
+        wire.send(batch.requests, latest, arrived)
+
+    def _arrived(self, batch: Batch, error: Exception | None) -> None:
+        if error is not None:
+            for request in batch.requests:
+                request.answer(error)
+        self._keys -= batch.keys
+        self._under_way.discard(batch)
+        self._call()
 
     def _board(self) -> list[Request]:
         """Take those who go together, in the order in which they came."""
@@ -161,7 +187,6 @@ class Lane:
             count += request.count
             if batch and (size > _BYTES or count > _COMMANDS):
                 self._waiting.appendleft(request)
-                self._call()  # for those who find no room
                 break
             batch.append(request)
         self._waiting.extendleft(reversed(held))

@@ -62,7 +62,8 @@ class Script:
         return ScriptCall(self, keys[0], arguments, tuple(keys[1:]))
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Operation`: every trip makes some, and that takes three times as long.
+@dataclass(slots=True)
 class ScriptCall:
     """A script with its key and arguments, which may be sent by digest or in full."""
 
@@ -83,7 +84,7 @@ class ScriptCall:
         return (1 + len(self.more_keys), self.key, *self.more_keys, *self.arguments)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Operation(Generic[T]):
     """Commands for one round trip, and how to read what comes back.
 
@@ -93,7 +94,8 @@ class Operation(Generic[T]):
             harm: whoever sends it may do so when a connection broke.
         read: Makes the result of the replies, one a command, with strings as bytes.
         key: The key it is about, for errors.
-        again: What is sent instead when the outcome of an attempt is not known: as many commands.
+        again: Gives what is sent instead when the outcome of an attempt is not known: as many
+            commands.
         absent: Gives the result without Redis, for who goes on without memory. None where that
             would be a lie: what was to be removed is still there.
         writes: Whether going without it drops what was to be stored.
@@ -103,7 +105,7 @@ class Operation(Generic[T]):
     commands: tuple[Command | ScriptCall, ...] = field(repr=False)  # people's words
     read: Callable[[Sequence[Any]], T]
     key: str = ""
-    again: tuple[Command | ScriptCall, ...] | None = field(default=None, repr=False)
+    again: Callable[[], tuple[Command | ScriptCall, ...]] | None = None
     absent: Callable[[], T] | None = None
     writes: bool = False
     node: Any = None
@@ -122,7 +124,7 @@ class Operation(Generic[T]):
     def attempts(self) -> Iterator[Operation[T]]:
         """Give what to send at the first attempt, and at each one after it."""
         yield self
-        yield from repeat(self if self.again is None else replace(self, commands=self.again))
+        yield from repeat(self if self.again is None else replace(self, commands=self.again()))
 
 
 def combined(result: Callable[..., T], *operations: Operation[Any]) -> Operation[T]:
@@ -143,10 +145,10 @@ def combined(result: Callable[..., T], *operations: Operation[Any]) -> Operation
         tuple(command for part in operations for command in part.commands),
         read,
         operations[0].key,
-        again=tuple(
+        again=lambda: tuple(
             command
             for part in operations
-            for command in (part.commands if part.again is None else part.again)
+            for command in (part.commands if part.again is None else part.again())
         ),
         absent=(
             (lambda: result(*(absent() for absent in absents)))

@@ -20,11 +20,13 @@ from langchain_redis_memory.storage.operation import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from langchain_redis_memory.errors import RedisMemoryError
+
 
 def by_digest(operation: Operation[Any]) -> list[Command]:
     """Give the commands of an operation, its scripts by digest."""
     return [
-        _as_bytes(command.by_digest() if isinstance(command, ScriptCall) else command)
+        command.by_digest() if isinstance(command, ScriptCall) else command
         for command in operation.commands
     ]
 
@@ -32,11 +34,11 @@ def by_digest(operation: Operation[Any]) -> list[Command]:
 def in_full(operation: Operation[Any], position: int) -> Command:
     """Give one of the commands, with its script in full."""
     command = operation.commands[position]
-    return _as_bytes(command.in_full() if isinstance(command, ScriptCall) else command)
+    return command.in_full() if isinstance(command, ScriptCall) else command
 
 
-def _as_bytes(command: Command) -> Command:
-    # A client that was passed in may be set to another encoding.
+def as_bytes(command: Command) -> Command:
+    """Give a command for redis-py's own clients, which may be set to another encoding."""
     name, *arguments = command
     return (name, *[part.encode() if isinstance(part, str) else part for part in arguments])
 
@@ -47,12 +49,16 @@ def packed(commands: Sequence[Command]) -> bytes:
     Raises:
         redis.DataError: An argument is of the wrong type.
     """
-    # A name may be of two words, which are sent as two.
-    words: Any = [(*str(name).split(), *arguments) for name, *arguments in commands]
     try:
-        return b"".join(map(hiredis.pack_command, words))
+        return b"".join([hiredis.pack_command(_words(command)) for command in commands])
     except TypeError as error:
         raise redis_errors.DataError(str(error)) from None  # as redis-py does; it names types
+
+
+def _words(command: Command) -> Any:
+    # A name may be of two words, which are sent as two.
+    name = str(command[0])
+    return (*name.split(), *command[1:]) if " " in name else command
 
 
 def key_of(command: Command) -> Any:
@@ -73,12 +79,19 @@ def replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) 
         replies[position] = reply
 
 
-def checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
-    """Give the replies, unless one of them is an error."""
-    for position, reply in enumerate(replies):
-        if isinstance(reply, Exception):
-            raise translate(reply, operation.part(position), address) from reply
-    return replies
+def has_errors(replies: Sequence[Any]) -> bool:
+    """Tell whether one of the replies is an error."""
+    return True in [isinstance(reply, Exception) for reply in replies]
+
+
+def first_error(
+    replies: Sequence[Any], operation: Operation[Any], address: str
+) -> RedisMemoryError:
+    """Give the error among the replies as ours, with its cause."""
+    position, reply = next((i, r) for i, r in enumerate(replies) if isinstance(r, Exception))
+    error = translate(reply, operation.part(position), address)
+    error.__cause__ = reply
+    return error
 
 
 def layout_of(client: Any) -> Layout:

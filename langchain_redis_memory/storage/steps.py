@@ -137,7 +137,7 @@ def scan(
         lambda replies: (int(replies[0][0]), replies[0][1]),
         # A cursor means nothing to the server that took over after a failover: it would pass over
         # keys. What is seen twice does no harm.
-        again=command(0),
+        again=lambda: command(0),
         node=node,
     )
 

@@ -22,14 +22,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from langchain_redis_memory.errors import ConfigurationError
-from langchain_redis_memory.storage.pools import (
+from langchain_redis_memory.storage.async_pools import (
     AsyncClusterBefore8,
     AsyncPool,
     AsyncSentinelPool,
+    before_8,
+)
+from langchain_redis_memory.storage.pools import (
     InTurn,
     Pool,
     SentinelPool,
-    before_8,
     in_time,
     set_up_and_settle,
     settle,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Turnstile:
@@ -21,8 +25,12 @@ class Turnstile:
         self._places = places
         self._queue: deque[threading.Lock] = deque()
 
-    def acquire(self, timeout: float) -> bool:
-        """Take a place, and tell whether there was one in that many seconds."""
+    def acquire(self, patience: Callable[[], float]) -> bool:
+        """Take a place, and tell whether there was one in time.
+
+        Args:
+            patience: Tells for how many seconds to wait; asked if there is need to.
+        """
         with self._lock:
             if self._places:
                 self._places -= 1
@@ -32,7 +40,7 @@ class Turnstile:
             self._queue.append(turn)
         called = False
         try:
-            called = turn.acquire(timeout=timeout)
+            called = turn.acquire(timeout=patience())
         finally:
             if not called:
                 self._leave(turn)

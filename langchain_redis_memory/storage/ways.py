@@ -10,7 +10,7 @@ import redis.asyncio
 from redis.client import NEVER_DECODE
 
 from langchain_redis_memory.errors import MemoryClosedError
-from langchain_redis_memory.storage.requests import packed
+from langchain_redis_memory.storage.requests import as_bytes, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -172,7 +172,7 @@ class GivenWay:
         options = RAW if node is None else {**RAW, "target_nodes": node}
         async with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command, **options)
+                pipeline.execute_command(*as_bytes(command), **options)
             return await pipeline.execute(raise_on_error=False)
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -89,7 +89,7 @@ def look(conversation: Conversation, reach: int | None, *, again: bool = False) 
     )
     if limits.ttl_ms:
         commands = (*commands, scripts.EXTEND.on(key, limits.ttl_ms))
-    commands = (*commands, *extend_others(key, limits, conversation.entry))
+    commands = (*commands, *extend_others(key, limits.ttl_ms, conversation.entry))
 
     def found(replies: Sequence[Any]) -> Found:
         elements, oldest, value = replies[:3]
