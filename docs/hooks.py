@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("mkdocs.hooks.site")
 _LINK = re.compile(r"(?P<text>\[[^\]]*\])\((?P<path>\.\./[^)#]*)\)")
-_FETCHED = re.compile(r"<(?:script|img|link|iframe)\b[^>]*?\b(?:src|href)=\"?((?:https?:)?//[^\s\">]+)")
+_FETCHED = re.compile(
+    r"<(?:script|img|link|iframe)\b[^>]*?\b(?:src|href)=\"?((?:https?:)?//[^\s\">]+)"
+)
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: Any) -> str:
