@@ -25,7 +25,7 @@ _THERE = {401, 403, 405, 429}
 
 
 def found() -> dict[str, list[str]]:
-    """Give each link with the pages that have it, but none to a host that stands for the reader's."""
+    """Give each link with its pages; hosts that stand for the reader's own are left out."""
     links: dict[str, list[str]] = {}
     for page in PAGES:
         for url in _URL.findall(page.read_text()):

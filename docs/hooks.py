@@ -23,6 +23,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: An
 
     The mark by which the tests leave a snippet out is none that mkdocs knows.
     """
+    if page.parent is None:  # nothing stands beside it in the menu
+        page.meta.setdefault("hide", ["navigation"])
     root = Path(config.docs_dir).parent
     folder = PurePosixPath(page.file.src_uri).parent
 
@@ -33,7 +35,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: An
         if not target.exists():
             _logger.warning("%s links to %s, which is not there", page.file.src_uri, link["path"])
         if not config.repo_url:
-            return link["text"][1:-1]
+            name = link["text"][1:-1]
+            return name if "`" in name else f"`{name}`"
         place = target.relative_to(root).as_posix()
         return f"{link['text']}({config.repo_url.rstrip('/')}/blob/main/{place})"
 
