@@ -31,7 +31,7 @@ def _leave_folder(namespace: dict[str, Any]) -> None:
 # A fence "python no-run" needs a model of the reader's own.
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/reference/*.md"],
     setup=_enter_folder,
     teardown=_leave_folder,
 ).pytest()
