@@ -49,9 +49,9 @@ types: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
-# Any warning fails: a link or a heading that is not there, a name that the reference lacks.
+# Any warning fails: a link or a name that leads nowhere. With --quiet none would.
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload --watch langchain_redis_memory

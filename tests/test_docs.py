@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import runpy
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -126,6 +128,51 @@ def test_each_page_is_reached_from_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     for page in DOCS.rglob("*.md"):
         assert re.search(rf"[ #].*\b{page.relative_to(DOCS)}$", menu, re.MULTILINE), page
+
+
+def test_the_site_is_built_strictly():
+    """Which mkdocs forgets when it is told to be quiet."""
+    assert "mkdocs build --strict\n" in (ROOT / "Makefile").read_text()
+    assert "\nmake docs\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    return runpy.run_path(str(DOCS / "hooks.py"))
+
+
+@pytest.mark.parametrize(
+    ("repo_url", "shown"),
+    [
+        ("", "See `test_docs.py` and [turns](../turns.md)."),
+        (
+            "https://git.example/own/repo/",
+            "See [test_docs.py](https://git.example/own/repo/blob/main/tests/test_docs.py)"
+            " and [turns](../turns.md).",
+        ),
+    ],
+)
+def test_links_out_of_the_pages_lead_to_the_repository(hooks, repo_url, shown):
+    """Or are no links, as long as it has no address; those within the pages stay."""
+    page = SimpleNamespace(parent=object(), file=SimpleNamespace(src_uri="reference/index.md"))
+    config = SimpleNamespace(docs_dir=str(DOCS), repo_url=repo_url)
+    text = "See [test_docs.py](../../tests/test_docs.py) and [turns](../turns.md)."
+    assert hooks["on_page_markdown"](text, page=page, config=config) == shown
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [
+        ('<img src="https://cdn.example/x.png">', True),
+        ("<script defer src=//cdn.example/x.js></script>", True),
+        ('<img src="../images/turn.svg"><a href="https://redis.io/">Redis</a>', False),
+    ],
+)
+def test_a_page_that_fetches_from_elsewhere_is_told(hooks, tmp_path, caplog, tag, told):
+    """As a warning, of which a strict build fails; links that a reader may follow are none."""
+    (tmp_path / "index.html").write_text(tag)
+    hooks["on_post_build"](config=SimpleNamespace(site_dir=str(tmp_path)))
+    assert bool(caplog.records) == told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
