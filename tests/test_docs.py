@@ -144,11 +144,10 @@ def hooks():
 @pytest.mark.parametrize(
     ("repo_url", "shown"),
     [
-        ("", "See `test_docs.py` and [turns](../turns.md)."),
+        ("", "See `raised.py`, [turns](../turns.md)."),
         (
-            "https://git.example/own/repo/",
-            "See [test_docs.py](https://git.example/own/repo/blob/main/tests/test_docs.py)"
-            " and [turns](../turns.md).",
+            "https://git.test/r/",
+            "See [raised.py](https://git.test/r/blob/main/tests/raised.py), [turns](../turns.md).",
         ),
     ],
 )
@@ -156,7 +155,7 @@ def test_links_out_of_the_pages_lead_to_the_repository(hooks, repo_url, shown):
     """Or are no links, as long as it has no address; those within the pages stay."""
     page = SimpleNamespace(parent=object(), file=SimpleNamespace(src_uri="reference/index.md"))
     config = SimpleNamespace(docs_dir=str(DOCS), repo_url=repo_url)
-    text = "See [test_docs.py](../../tests/test_docs.py) and [turns](../turns.md)."
+    text = "See [raised.py](../../tests/raised.py), [turns](../turns.md)."
     assert hooks["on_page_markdown"](text, page=page, config=config) == shown
 
 
