@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 CHAT_ARGS ?=
 
-.PHONY: demo chat test faults bench lint types notebooks format clean help
+.PHONY: demo chat test faults bench lint types notebooks docs docs-serve links format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
@@ -18,6 +18,8 @@ help:
 	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
 	@echo "make lint    check style          make types   check types"
 	@echo "make notebooks  run the notebooks"
+	@echo "make docs    build the documentation into site/    make docs-serve  show it while you write"
+	@echo "make links   ask whether links to elsewhere lead somewhere"
 	@echo "make format  put style right      make clean   remove what make made"
 
 demo: $(VENV)/.package
@@ -47,12 +49,22 @@ types: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
+# Any warning fails: a link or a name that leads nowhere. With --quiet none would.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload --watch langchain_redis_memory
+
+links:
+	$(PYTHON) .ci/links.py
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .venv-peers .artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .artifacts site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -75,6 +87,10 @@ $(VENV)/.test: $(VENV)/.package
 
 $(VENV)/.bench: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from sybil import Sybil
@@ -14,19 +15,23 @@ def _enter_folder(namespace: dict[str, Any]) -> None:
     namespace["_before"] = os.getcwd()  # noqa: PTH109 - restored by chdir
     namespace["_folder"] = tempfile.TemporaryDirectory(prefix="lrm-docs-")
     os.chdir(namespace["_folder"].name)
+    # A snippet may run a program of its own, which is to find the package that is tested.
+    namespace["_path"] = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
 
 
 def _leave_folder(namespace: dict[str, Any]) -> None:
     if "memory" in namespace:
         namespace["memory"].close()
     os.chdir(namespace["_before"])
+    os.environ["PYTHONPATH"] = namespace["_path"]
     namespace["_folder"].cleanup()
 
 
 # A fence "python no-run" needs a model of the reader's own.
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/reference/*.md"],
     setup=_enter_folder,
     teardown=_leave_folder,
 ).pytest()
