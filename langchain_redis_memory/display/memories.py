@@ -78,10 +78,10 @@ def _state(connection: Connection, keys: Keys) -> Iterator[Part]:
     yield Note("The server answers.")
     if rows := tuple(_rows(found)):
         yield Table(("it holds", ""), rows, frozenset({1}))
-    elif is_all:
-        yield Note("It holds nothing yet.")
+    else:
+        yield Note("It holds nothing yet." if is_all else "Nothing is seen of this memory.")
     if not is_all:
-        yield Note("Not all: only the first keys were looked at, and the server has more.")
+        yield Note("Not all: the server has more keys than were looked at.")
 
 
 def _look(connection: Connection, keys: Keys) -> tuple[list[Place], bool]:
