@@ -103,6 +103,16 @@ class Connection:
         self.availability.succeeded(self.server.address)
         return result
 
+    def glance(self, operation: Operation[T]) -> T:
+        """Run the operation for somebody who looks: soon or not at all, and never without Redis.
+
+        Raises:
+            StorageUnavailable: Redis could not be reached; see `retry.in_haste`.
+        """
+        self._refuse_if_closed()
+        attempts = operation.attempts()
+        return retry.call(retry.in_haste(self.policy), lambda: self._attempt(next(attempts)))
+
     def nodes(self) -> Layout:
         """Name the nodes that hold keys, for operations on each of them (`Operation.node`).
 
