@@ -95,7 +95,7 @@ def check_count(name: str, value: object) -> None:
 def opens_turn(message: BaseMessage) -> bool:
     """Tell whether the message is one of the user's."""
     kind = type(message)
-    return kind in _USERS or (kind in _CHATS and getattr(message, "role", "") in {"user", "human"})
+    return kind in _USERS or (kind in _CHATS and getattr(message, "role", "") in _USER_ROLES)
 
 
 def select(
@@ -166,6 +166,7 @@ def _with_calls(messages: list[BaseMessage]) -> list[BaseMessage]:
 
 # What is stored is of exactly these classes; to ask for their subclasses takes ten times as long.
 _USERS = frozenset({HumanMessage, HumanMessageChunk})
+_USER_ROLES = ("user", "human")  # no set: what is stored may be no text
 _CHATS = frozenset({ChatMessage, ChatMessageChunk})
 _CALLERS = frozenset({AIMessage, AIMessageChunk})
 _TOOLS = frozenset({ToolMessage, ToolMessageChunk})

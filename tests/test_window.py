@@ -440,3 +440,10 @@ def test_a_result_whose_call_was_cut_away_is_left_out():
     ]
     kept = [message.content for message in select(messages[::-1], Window(messages=4))]
     assert kept == ["hurry", "in a moment", "2"]
+
+
+def test_a_role_that_is_no_text_is_not_the_users():
+    """What another program stored need not be what LangChain's classes hold."""
+    message = ChatMessage("hello", role="assistant")
+    message.__dict__["role"] = ["user"]
+    assert select([message], Window(messages=1)) == [message]
