@@ -172,6 +172,7 @@ def append(
         again=commands(_BY_TOKEN if repeat else _ANYWHERE),
         absent=lambda: False,
         writes=True,
+        messages=len(messages),
     )
 
 
