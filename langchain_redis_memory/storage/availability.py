@@ -31,6 +31,7 @@ class Availability:
         self._ask_again: float | None = None
         self._began: float | None = None
         self._counted = 0.0
+        self._is_recorded = False
         self.dropped = 0
 
     def copy(self) -> Availability:
@@ -57,17 +58,19 @@ class Availability:
 
     def failed(self, now: float, address: str, error: Exception | None = None) -> None:
         """Note that Redis could not be reached."""
+        on = signals()
         with self._lock:
             first = self._began is None
             if self._began is None:
                 self._began = self._counted = now
+                self._is_recorded = on is not None
             if self._pause is not None:
                 self._ask_again = now + self._pause
             passed = self._count(now)
         if first:
             events.outage_began(address, self._pause, error)
-        if on := signals():
-            on.outage(address, passed, lasts=True)
+        if on:
+            on.outage(address, passed, int(first))
 
     def succeeded(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Note that Redis answered."""
@@ -81,7 +84,7 @@ class Availability:
             return  # another thread was first
         events.outage_ended(address, now - began, self.dropped)
         if on := signals():
-            on.outage(address, passed, lasts=False)
+            on.outage(address, passed, -int(self._is_recorded))
 
     def drop(self, address: str = "") -> None:
         """Count a write that was dropped."""

@@ -74,7 +74,9 @@ class Signals:
         self._bytes = count(f"{SCOPE}.io", "By", "Bytes of arguments and of replies.")
         self._dropped = count(f"{SCOPE}.dropped_writes", "{write}", "Writes without Redis.")
         self._outage_time = count(f"{SCOPE}.outage.time", "s", "Time without Redis.")
-        self._outage = meter.create_gauge(f"{SCOPE}.outage.active", "1", "Whether Redis is away.")
+        self._outages = meter.create_up_down_counter(
+            f"{SCOPE}.active_outages", "{outage}", "Memories for which Redis is away."
+        )
 
     def turn(self, phase: Phase) -> AbstractContextManager[Any]:
         """See `switch.turn_span`."""
@@ -107,9 +109,9 @@ class Signals:
         noted[f"{SCOPE}.delay"] = pause
         trace.get_current_span().add_event("retry", noted)
 
-    def outage(self, address: str, seconds: float, *, lasts: bool) -> None:
-        """Note that Redis was away for so many seconds more, and whether it still is."""
-        self._outage.set(int(lasts), of_server(address))
+    def outage(self, address: str, seconds: float, change: int) -> None:
+        """Note that Redis was away for so many seconds more, and that an outage began or ended."""
+        self._outages.add(change, of_server(address))
         self._outage_time.add(seconds, of_server(address))
 
     def dropped(self, address: str) -> None:
