@@ -20,11 +20,11 @@ class Availability:
     """Whether Redis is there, as far as is known; shared by all threads and event loops.
 
     Args:
-        pause: Seconds from a failure until Redis is asked again; None if it always is.
+        pause: Seconds from a failure until Redis is asked again; 0 if it always is.
         deadline: Seconds that asking may take, during which nobody else asks.
     """
 
-    def __init__(self, pause: float | None, deadline: float) -> None:
+    def __init__(self, pause: float, deadline: float) -> None:
         self._pause = pause
         self._deadline = deadline
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Availability:
             if self._began is None:
                 self._began = self._counted = now
                 self._is_recorded = on is not None
-            if self._pause is not None:
+            if self._pause:
                 self._ask_again = now + self._pause
             passed = self._count(now)
         if first:

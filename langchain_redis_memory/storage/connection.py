@@ -51,7 +51,7 @@ class Connection:
         self.server = server
         self.policy = policy or RetryPolicy()
         self.trips = RoundTrips(server.address)
-        self.availability = Availability(pause, self.policy.deadline)
+        self.availability = Availability(pause or 0, self.policy.deadline)
         self._stateless = pause is not None
         self._closed = False
         self._prepared = not server.starts

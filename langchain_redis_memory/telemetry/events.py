@@ -43,29 +43,29 @@ def retried(operation: str, address: str, attempt: int, pause: float, error: Bas
         on.retried(operation, address, attempt, pause, kind)
 
 
-def outage_began(address: str, pause: float | None, error: BaseException | None) -> None:
+def outage_began(address: str, pause: float, error: BaseException | None) -> None:
     """Tell that Redis cannot be reached.
 
     Args:
         address: Where, without a password.
-        pause: Seconds between attempts, while going on without memory; None if errors are raised.
+        pause: Seconds between attempts, while going on without memory; 0 if errors are raised.
         error: Why not.
     """
     fields = {
         "event": "outage_began",
         "server": address,
-        "stateless": pause is not None,
+        "stateless": pause > 0,
         "error_type": _kind(error),
     }
-    if pause is None:
-        _logger.warning("Redis at %s cannot be reached", address, extra=fields)
-    else:
+    if pause:
         _logger.warning(
             "Redis at %s cannot be reached: going on without memory, asking again every %g s",
             address,
             pause,
             extra=fields,
         )
+    else:
+        _logger.warning("Redis at %s cannot be reached", address, extra=fields)
 
 
 def outage_ended(address: str, seconds: float, dropped: int) -> None:
