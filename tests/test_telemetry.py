@@ -376,6 +376,20 @@ def test_metrics_alone_are_recorded_without_spans(server, watched, monkeypatch):
         assert watched.total("db.client.operation.duration") == 1
 
 
+def test_an_api_that_is_too_old_costs_nobody_a_turn(memory, watched, monkeypatch, caplog):
+    """Nothing is recorded, and the log says once what to install."""
+
+    def old(*args, **kwargs):
+        raise TypeError("unexpected keyword argument 'explicit_bucket_boundaries_advisory'")
+
+    monkeypatch.setattr(type(watched.meters.get_meter("any")), "create_histogram", old)
+    for _ in range(3):
+        assert memory.ping()
+    assert watched.spans() == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "langchain-redis-memory[otel]" in caplog.text
+
+
 # What attributes are made of
 
 

@@ -6,6 +6,8 @@ it, the API's own question for its providers, costs as much as a twentieth of a 
 
 from __future__ import annotations
 
+import logging
+import math
 import sys
 import threading
 from contextlib import nullcontext
@@ -25,6 +27,7 @@ _PAUSE = 0.1
 """Seconds between two looks."""
 
 _NOTHING = nullcontext()
+_logger = logging.getLogger("langchain_redis_memory")
 
 
 class _Switch:
@@ -75,4 +78,13 @@ def _set_up() -> Signals | None:
         return None
     from langchain_redis_memory.telemetry.signals import Signals  # noqa: PLC0415 - loads the API
 
-    return Signals()
+    try:
+        return Signals()
+    except Exception as error:  # noqa: BLE001 - nobody's turn is to fail for being watched
+        _switch.next_look = math.inf
+        _logger.warning(
+            "no spans or metrics: opentelemetry-api cannot be used (%s); 1.30 or later is needed: "
+            'pip install -U "langchain-redis-memory[otel]"',
+            type(error).__name__,
+        )
+    return None
