@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 CHAT_ARGS ?=
 
-.PHONY: demo chat test faults bench lint types notebooks format clean help
+.PHONY: demo chat test faults bench lint types notebooks wheel format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
 	@echo "make lint    check style          make types   check types"
 	@echo "make notebooks  run the notebooks"
+	@echo "make wheel   build the package, and try it in empty environments, with each extra"
 	@echo "make format  put style right      make clean   remove what make made"
 
 demo: $(VENV)/.package
@@ -47,6 +48,10 @@ types: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
+# Reads from git what belongs into the package.
+wheel: $(VENV)/.wheel
+	$(BIN)/python .ci/wheel.py
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -71,6 +76,10 @@ $(VENV)/.examples: $(VENV)/.package
 
 $(VENV)/.test: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --group test --group test-examples
+	@touch $@
+
+$(VENV)/.wheel: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --group wheel
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.package
