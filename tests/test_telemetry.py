@@ -156,6 +156,21 @@ async def test_a_request_has_the_attributes_of_the_convention(tcp_server, watche
     assert {point.explicit_bounds for point in points} == {bounds}
 
 
+async def test_a_cluster_is_told_by_all_its_hosts(cluster_servers, watched, do):
+    """A turn is two requests there as well, whichever nodes they go to, in the caller's trace."""
+    async with RedisMemory.from_url(cluster_servers.url) as memory:
+        chat = memory.with_history(OfflineChatModel(), agent="a")
+        with watched.caller():
+            await do(chat, "invoke", "My name is Alice.", CONFIG)
+        await do(memory, "forget_user", "alice")
+    saving = watched.one("saving a turn")
+    assert watched.line(saving) == WRITE
+    hosts = cluster_servers.url.removeprefix("redis+cluster://")
+    assert saving.attributes["server.address"] == hosts
+    assert "db.namespace" not in saving.attributes
+    assert watched.total(f"{OURS}.round_trips", address=hosts) == memory.round_trips
+
+
 async def test_what_is_read_and_written_is_counted(server, memory_here, watched, do):
     """Messages, bytes, trips; what was stored before is not stored again."""
     server.client.script_flush()
