@@ -82,7 +82,7 @@ class Availability:
             passed = self._count(now)
         if began is None:
             return  # another thread was first
-        events.outage_ended(address, now - began, self.dropped)
+        events.outage_ended(address, self._pause, now - began, self.dropped)
         if on := signals():
             on.outage(address, passed, -int(self._is_recorded))
 

@@ -44,49 +44,54 @@ def retried(operation: str, address: str, attempt: int, pause: float, error: Bas
 
 
 def outage_began(address: str, pause: float, error: BaseException | None) -> None:
-    """Tell that Redis cannot be reached.
+    """Tell that Redis cannot be reached: a warning if nobody else does, by an error.
 
     Args:
         address: Where, without a password.
         pause: Seconds between attempts, while going on without memory; 0 if errors are raised.
         error: Why not.
     """
-    fields = {
-        "event": "outage_began",
-        "server": address,
-        "stateless": pause > 0,
-        "error_type": _kind(error),
-    }
-    if pause:
-        _logger.warning(
-            "Redis at %s cannot be reached: going on without memory, asking again every %g s",
-            address,
-            pause,
-            extra=fields,
-        )
-    else:
-        _logger.warning("Redis at %s cannot be reached", address, extra=fields)
+    going_on = f": going on without memory, asking again every {pause:g} s" if pause else ""
+    _logger.log(
+        _level(pause),
+        "Redis at %s cannot be reached%s",
+        address,
+        going_on,
+        extra={
+            "event": "outage_began",
+            "server": address,
+            "stateless": pause > 0,
+            "error_type": _kind(error),
+        },
+    )
 
 
-def outage_ended(address: str, seconds: float, dropped: int) -> None:
-    """Tell that Redis is back.
+def outage_ended(address: str, pause: float, seconds: float, dropped: int) -> None:
+    """Tell that Redis is back, as loud as that it was not.
 
     Args:
         address: Where, without a password.
+        pause: See `outage_began`.
         seconds: How long it was away.
         dropped: How many writes were dropped so far, in this outage and before.
     """
-    _logger.warning(
+    _logger.log(
+        _level(pause),
         "Redis at %s is back; %d writes were dropped so far",
         address,
         dropped,
         extra={
             "event": "outage_ended",
             "server": address,
+            "stateless": pause > 0,
             "seconds": seconds,
             "dropped_writes": dropped,
         },
     )
+
+
+def _level(pause: float) -> int:
+    return logging.WARNING if pause else logging.INFO
 
 
 def _kind(error: BaseException | None) -> str:
