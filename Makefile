@@ -7,7 +7,8 @@ BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 CHAT_ARGS ?=
 
-.PHONY: demo chat test faults bench lint types notebooks docs docs-serve links format clean help
+.PHONY: demo chat test faults bench lint types notebooks docs docs-serve links wheel format clean
+.PHONY: help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
@@ -20,6 +21,7 @@ help:
 	@echo "make notebooks  run the notebooks"
 	@echo "make docs    build the documentation into site/    make docs-serve  show it while you write"
 	@echo "make links   ask whether links to elsewhere lead somewhere"
+	@echo "make wheel   build the package, and try it in empty environments, with each extra"
 	@echo "make format  put style right      make clean   remove what make made"
 
 demo: $(VENV)/.package
@@ -59,6 +61,10 @@ docs-serve: $(VENV)/.docs
 links:
 	$(PYTHON) .ci/links.py
 
+# Reads from git what belongs into the package.
+wheel: $(VENV)/.wheel
+	$(BIN)/python .ci/wheel.py
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -83,6 +89,10 @@ $(VENV)/.examples: $(VENV)/.package
 
 $(VENV)/.test: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --group test --group test-examples
+	@touch $@
+
+$(VENV)/.wheel: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --group wheel
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.package

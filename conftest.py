@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -23,9 +24,26 @@ def _enter_folder(namespace: dict[str, Any]) -> None:
 def _leave_folder(namespace: dict[str, Any]) -> None:
     if "memory" in namespace:
         namespace["memory"].close()
+    if "tracers" in namespace:
+        _forget_telemetry()
+    if "handler" in namespace:
+        logging.getLogger("langchain_redis_memory").removeHandler(namespace["handler"])
     os.chdir(namespace["_before"])
     os.environ["PYTHONPATH"] = namespace["_path"]
     namespace["_folder"].cleanup()
+
+
+def _forget_telemetry() -> None:
+    # OpenTelemetry takes a provider once in a process, and other tests follow in this one.
+    import opentelemetry.metrics._internal as metrics  # noqa: PLC0415 - of one page alone
+    from opentelemetry import trace  # noqa: PLC0415
+    from opentelemetry.util._once import Once  # noqa: PLC0415
+
+    from langchain_redis_memory.telemetry import switch  # noqa: PLC0415
+
+    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()  # noqa: SLF001
+    metrics._METER_PROVIDER, metrics._METER_PROVIDER_SET_ONCE = None, Once()  # noqa: SLF001
+    switch._switch = switch._Switch()  # noqa: SLF001
 
 
 # A fence "python no-run" needs a model of the reader's own.

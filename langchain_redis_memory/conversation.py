@@ -180,6 +180,7 @@ def append(
         again=lambda: commands(_BY_TOKEN if repeat else _ANYWHERE),
         absent=lambda: False,
         writes=True,
+        messages=len(messages),
     )
 
 

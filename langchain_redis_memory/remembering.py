@@ -18,6 +18,7 @@ from typing_extensions import override
 from langchain_redis_memory.pieces import AsyncPieces
 from langchain_redis_memory.saving import Saver
 from langchain_redis_memory.storage.steps import afollow, follow
+from langchain_redis_memory.telemetry.switch import turn_span
 from langchain_redis_memory.turn import RunEnd, Turn
 
 if TYPE_CHECKING:
@@ -215,11 +216,11 @@ class Remembering(Runnable[Any, Any]):
     def _load(self, turn: Turn, run_manager: CallbackManagerForChainRun | None) -> None:
         manager = run_manager.get_child() if run_manager else None
         if manager is None or not manager.handlers:
-            turn.begin(*follow(turn.conversation.connection, turn.reading()))
+            _read(turn)
             return
         run = manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(*follow(turn.conversation.connection, turn.reading()))
+            _read(turn)
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -228,15 +229,25 @@ class Remembering(Runnable[Any, Any]):
     async def _aload(self, turn: Turn, run_manager: AsyncCallbackManagerForChainRun | None) -> None:
         manager = run_manager.get_child() if run_manager else None
         if manager is None or not manager.handlers:
-            turn.begin(*await afollow(turn.conversation.connection, turn.reading()))
+            await _aread(turn)
             return
         run = await manager.on_chain_start(None, turn.value, name="load_history")
         try:
-            turn.begin(*await afollow(turn.conversation.connection, turn.reading()))
+            await _aread(turn)
         except BaseException as error:
             await run.on_chain_error(error)
             raise
         await run.on_chain_end(turn.history)
+
+
+def _read(turn: Turn) -> None:
+    with turn_span("read"):
+        turn.begin(*follow(turn.conversation.connection, turn.reading()))
+
+
+async def _aread(turn: Turn) -> None:
+    with turn_span("read"):
+        turn.begin(*await afollow(turn.conversation.connection, turn.reading()))
 
 
 def _context_of(config: RunnableConfig) -> Context:

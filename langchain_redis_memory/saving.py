@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from langchain_redis_memory.telemetry.switch import turn_span
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -90,8 +92,9 @@ class Saver:
         """
         messages: list[BaseMessage] = []
         try:
-            messages = turn.record(output)
-            turn.conversation.append(messages, turn.token)
+            with turn_span("write"):
+                messages = turn.record(output)
+                turn.conversation.append(messages, turn.token)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reply must reach the caller
             self._tell(turn, turn.not_saved(error, output, messages), error)
             return
@@ -104,8 +107,9 @@ class Saver:
         """See `save`."""
         messages: list[BaseMessage] = []
         try:
-            messages = turn.record(output)
-            await turn.conversation.aappend(messages, turn.token)
+            with turn_span("write"):
+                messages = turn.record(output)
+                await turn.conversation.aappend(messages, turn.token)
         except asyncio.CancelledError:
             # The reply is complete, perhaps sent: it is stored, and by its token only once.
             await self.asave_aside(turn, lambda: messages)
@@ -124,7 +128,8 @@ class Saver:
         That one must not be replaced by ours: a failure goes to the log.
         """
         try:
-            turn.conversation.append(messages(), turn.token)
+            with turn_span("write"):
+                turn.conversation.append(messages(), turn.token)
         except Exception as error:  # noqa: BLE001 - see above
             _log(turn, turn.not_saved(error, None, ()))
 
@@ -133,7 +138,8 @@ class Saver:
 
         async def save() -> None:
             try:
-                await turn.conversation.aappend(messages(), turn.token)
+                with turn_span("write"):
+                    await turn.conversation.aappend(messages(), turn.token)
             except (Exception, asyncio.CancelledError) as error:
                 _log(turn, turn.not_saved(error, None, ()))
                 if isinstance(error, asyncio.CancelledError):

@@ -159,9 +159,7 @@ def _with_calls(messages: list[BaseMessage]) -> list[BaseMessage]:
         for message in callers
         for call in (*message.tool_calls, *message.invalid_tool_calls)
     }
-    return [
-        m for m in messages if type(m) not in _TOOLS or getattr(m, "tool_call_id", "") in calls
-    ]
+    return [m for m in messages if type(m) not in _TOOLS or getattr(m, "tool_call_id", "") in calls]
 
 
 # What is stored is of exactly these classes; to ask for their subclasses takes ten times as long.

@@ -29,6 +29,7 @@ from servers import (
     Server,
     free_port,
 )
+from watching import watched  # noqa: F401 - a fixture
 
 from faults.stages import Stages
 from langchain_redis_memory import RedisMemory

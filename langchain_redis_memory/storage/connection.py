@@ -20,18 +20,19 @@ from langchain_redis_memory.errors import (
 from langchain_redis_memory.storage import retry
 from langchain_redis_memory.storage.availability import Availability
 from langchain_redis_memory.storage.executor import AsyncExecutor, Executor, RoundTrips
+from langchain_redis_memory.storage.loops import LoopClient
 from langchain_redis_memory.storage.retry import RetryPolicy
+from langchain_redis_memory.telemetry.switch import signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
     from langchain_redis_memory.storage.operation import Layout, Operation
     from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
 
-# How long a loop that ends waits for turns that are being stored, in seconds.
-_PATIENCE = 2.0
+_FINDING = "finding the nodes"
 
 
 class Connection:
@@ -49,13 +50,13 @@ class Connection:
     ) -> None:
         self.server = server
         self.policy = policy or RetryPolicy()
-        self.trips = RoundTrips()
+        self.trips = RoundTrips(server.address)
         self.availability = Availability(pause or 0, self.policy.deadline)
         self._stateless = pause is not None
         self._closed = False
         self._prepared = not server.starts
         self._executor = Executor(server, self.trips)
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient]
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClient]
         self._by_loop = weakref.WeakKeyDictionary()
         _connections.add(self)
 
@@ -80,10 +81,13 @@ class Connection:
         if not self._asks(operation):
             return self._without(operation)
         try:
-            attempts = operation.attempts()
-            result = retry.call(self.policy, lambda: self._attempt(next(attempts)))
-        except StorageUnavailable:
-            if self._gives_up_on(operation):
+            if on := signals():
+                with on.request(operation, self.server.address) as watched:
+                    result = self._run_in_time(watched)
+            else:
+                result = self._run_in_time(operation)
+        except StorageUnavailable as error:
+            if self._gives_up_on(operation, error):
                 raise
             return self._without(operation)
         self.availability.succeeded(self.server.address)
@@ -95,9 +99,13 @@ class Connection:
         if not self._asks(operation):
             return self._without(operation)
         try:
-            result = await self._arun_in_time(operation)
-        except StorageUnavailable:
-            if self._gives_up_on(operation):
+            if on := signals():
+                with on.request(operation, self.server.address) as watched:
+                    result = await self._arun_in_time(watched)
+            else:
+                result = await self._arun_in_time(operation)
+        except StorageUnavailable as error:
+            if self._gives_up_on(operation, error):
                 raise
             return self._without(operation)
         self.availability.succeeded(self.server.address)
@@ -120,13 +128,13 @@ class Connection:
             StorageUnavailable: See `run`, as for the rest.
         """
         self._refuse_if_closed()
-        return retry.call(self.policy, self._executor.nodes)
+        return retry.call(self.policy, self._executor.nodes, _FINDING, self.server.address)
 
     async def anodes(self) -> Layout:
         """See `nodes`."""
         self._refuse_if_closed()
         executor = await self._executor_of_loop()
-        return await retry.acall(self.policy, executor.nodes)
+        return await retry.acall(self.policy, executor.nodes, _FINDING, self.server.address)
 
     def close(self) -> None:
         """Close what was opened for threads, and refuse further use."""
@@ -170,28 +178,34 @@ class Connection:
             return True
         return self.availability.may_ask(time.monotonic())
 
-    def _gives_up_on(self, operation: Operation[T]) -> bool:
-        if not self._stateless:
-            return True
-        self.availability.failed(time.monotonic(), self.server.address)
-        return operation.absent is None
+    def _gives_up_on(self, operation: Operation[T], error: StorageUnavailable) -> bool:
+        self.availability.failed(time.monotonic(), self.server.address, error)
+        return not self._stateless or operation.absent is None
 
     def _without(self, operation: Operation[T]) -> T:
         if operation.writes:
-            self.availability.drop()
+            self.availability.drop(self.server.address)
         assert operation.absent is not None  # noqa: S101 - `_asks` and `_gives_up_on` saw to it
         return operation.absent()
 
+    def _run_in_time(self, operation: Operation[T]) -> T:
+        attempts = operation.attempts()
+        name, address = operation.name, self.server.address
+        return retry.call(self.policy, lambda: self._attempt(next(attempts)), name, address)
+
     async def _arun_in_time(self, operation: Operation[T]) -> T:
         attempts = operation.attempts()
+        name, address = operation.name, self.server.address
         try:
             async with asyncio.timeout(self.policy.deadline) as limit:
-                return await retry.acall(self.policy, lambda: self._aattempt(next(attempts)))
+                return await retry.acall(
+                    self.policy, lambda: self._aattempt(next(attempts)), name, address
+                )
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise StorageUnavailable(
-                f"{operation.name} on Redis at {self.server.address} took longer than the "
+                f"{name} on Redis at {address} took longer than the "
                 f"deadline of {self.policy.deadline:g} s"
             ) from error
 
@@ -232,7 +246,7 @@ class Connection:
             self._refuse_if_closed()
             self._check_other_loops()
             executor = AsyncExecutor(self.server, self.trips, self.policy.deadline)
-            mine = self._by_loop[loop] = _LoopClient(executor)
+            mine = self._by_loop[loop] = LoopClient(executor)
             await mine.closer.__anext__()
         return mine.executor
 
@@ -251,35 +265,12 @@ class Connection:
 
     def _start_anew(self) -> None:
         """Forget, in a forked child, locks that a thread of the parent may have held."""
-        self.trips = RoundTrips(self.trips.count)
+        self.trips = RoundTrips(self.server.address, self.trips.count)
         self.availability = self.availability.copy()
         self._executor = Executor(self.server, self.trips)
         # Kept, not collected: closing them here would take the parent's sockets from its loop.
         self._parents = self._by_loop
         self._by_loop = weakref.WeakKeyDictionary()
-
-
-class _LoopClient:
-    """What one event loop uses, and what closes it."""
-
-    def __init__(self, executor: AsyncExecutor) -> None:
-        self.executor = executor
-        self.needs: set[asyncio.Future[None]] = set()
-        self.closer = _closes_with_loop(self)
-
-
-async def _closes_with_loop(mine: _LoopClient) -> AsyncGenerator[None]:
-    # asyncio.run ends by closing the asynchronous generators that are still suspended
-    # (loop.shutdown_asyncgens): the one moment at which a loop that ends can close its sockets.
-    try:
-        yield
-    finally:
-        while mine.needs:
-            _, late = await asyncio.wait([*mine.needs], timeout=_PATIENCE)
-            await asyncio.sleep(0)  # for whoever was waited for, to come to its own end
-            if late:
-                break
-        await mine.executor.aclose()
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -31,6 +31,7 @@ from langchain_redis_memory.storage.requests import (
 from langchain_redis_memory.storage.retry import patience
 from langchain_redis_memory.storage.turnstile import Turnstile
 from langchain_redis_memory.storage.ways import RAW, GivenWay, SharedWay
+from langchain_redis_memory.telemetry.switch import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,16 +45,24 @@ T = TypeVar("T")
 
 
 class RoundTrips:
-    """Counts the requests that were sent, from any thread."""
+    """Counts the requests that were sent, from any thread.
 
-    def __init__(self, count: int = 0) -> None:
+    Args:
+        address: Where to.
+        count: How many there were before.
+    """
+
+    def __init__(self, address: str = "", count: int = 0) -> None:
         self._lock = threading.Lock()
+        self._address = address
         self.count = count
 
     def add(self) -> None:
         """Count one request, which may hold several commands, also of several callers."""
         with self._lock:
             self.count += 1
+        if on := signals():
+            on.trip(self._address)
 
 
 class Executor:

@@ -99,6 +99,7 @@ class Operation(Generic[T]):
         absent: Gives the result without Redis, for who goes on without memory. None where that
             would be a lie: what was to be removed is still there.
         writes: Whether going without it drops what was to be stored.
+        messages: How many messages it stores, if it stores messages.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Operation(Generic[T]):
     again: Callable[[], tuple[Command | ScriptCall, ...]] | None = None
     absent: Callable[[], T] | None = None
     writes: bool = False
+    messages: int = 0
     node: Any = None
     """Which node of a cluster, as the executor names it; None for the one that owns the keys."""
     parts: tuple[Operation[Any], ...] = ()

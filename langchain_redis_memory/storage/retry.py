@@ -8,13 +8,13 @@ harm, so a write whose answer was lost is repeated too.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
+from langchain_redis_memory.telemetry.events import retried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import tenacity
 
 T = TypeVar("T")
-
-_logger = logging.getLogger("langchain_redis_memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +115,15 @@ def patience() -> float:
     return max(0.0, getattr(_thread, "latest", time.monotonic() + _FOR_EVER) - time.monotonic())
 
 
-def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
-    """Call `attempt` until it succeeds or the policy says that it was the last."""
+def call(policy: RetryPolicy, attempt: Callable[[], T], what: str = "", where: str = "") -> T:
+    """Call `attempt` until it succeeds or the policy says that it was the last.
+
+    Args:
+        policy: How often and how long.
+        attempt: What is to succeed.
+        what: What it does, for whoever watches.
+        where: On which server.
+    """
     began = time.monotonic()
     _thread.latest = began + policy.deadline - policy.attempt_timeout
     try:
@@ -133,13 +138,15 @@ def call(policy: RetryPolicy, attempt: Callable[[], T]) -> T:
 
         import tenacity  # noqa: PLC0415 - only what failed once loads it
 
-        return tenacity.Retrying(**_schedule(policy, began))(again)
+        return tenacity.Retrying(**_schedule(policy, began, what, where))(again)
     finally:
         del _thread.latest
 
 
-async def acall(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
-    """Await `attempt` until it succeeds or the policy says that it was the last."""
+async def acall(
+    policy: RetryPolicy, attempt: Callable[[], Awaitable[T]], what: str = "", where: str = ""
+) -> T:
+    """Await `attempt` until it succeeds or the policy says that it was the last; see `call`."""
     began = time.monotonic()
     try:
         return await attempt()
@@ -152,7 +159,7 @@ async def acall(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
 
     import tenacity  # noqa: PLC0415 - see `call`
 
-    return await tenacity.AsyncRetrying(**_schedule(policy, began))(again)
+    return await tenacity.AsyncRetrying(**_schedule(policy, began, what, where))(again)
 
 
 class _Outcomes:
@@ -170,7 +177,7 @@ class _Outcomes:
             raise error
 
 
-def _schedule(policy: RetryPolicy, began: float) -> dict[str, Any]:
+def _schedule(policy: RetryPolicy, began: float, what: str, where: str) -> dict[str, Any]:
     import tenacity  # noqa: PLC0415 - see `call`
 
     def stop(state: tenacity.RetryCallState) -> bool:
@@ -180,18 +187,16 @@ def _schedule(policy: RetryPolicy, began: float) -> dict[str, Any]:
             pause=state.upcoming_sleep,
         )
 
+    def tell(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None:
+            retried(what, where, state.attempt_number, state.upcoming_sleep, error)
+
     return {
         "retry": tenacity.retry_if_exception_type(StorageUnavailable),
         "wait": tenacity.wait_exponential(multiplier=policy.initial, max=policy.maximum)
         + tenacity.wait_random(0, policy.initial),
         "stop": stop,
-        "before_sleep": _log,
+        "before_sleep": tell,
         "reraise": True,
     }
-
-
-def _log(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    _logger.info(
-        "attempt %d failed, next in %.2f s: %s", state.attempt_number, state.upcoming_sleep, error
-    )
