@@ -110,13 +110,12 @@ class Terminal:
 
 
 @contextmanager
-def at_terminal(home, *arguments, stdout=None, **variables):
+def at_terminal(home, *arguments, **variables):
     """Run the command at a terminal of its own, of 80 columns."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
-        preexec_fn=lambda: _log_in(theirs, stdout),  # noqa: PLW1509 - it makes two system calls
-        pass_fds=() if stdout is None else (stdout,),
+        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - it makes one system call
         cwd=home,
         env=environment(home, TERM="xterm", **variables),
     ) as process:
@@ -126,9 +125,3 @@ def at_terminal(home, *arguments, stdout=None, **variables):
         finally:
             process.kill()
             os.close(ours)
-
-
-def _log_in(terminal, stdout):
-    os.login_tty(terminal)
-    if stdout is not None:
-        os.dup2(stdout, 1)
