@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 
 import pytest
-from command_line import COMMAND, at_terminal, environment
+from command_line import COMMAND, SOURCE, at_terminal, environment
 from langchain_core.messages import (
     AIMessage,
     ChatMessage,
@@ -78,9 +79,9 @@ def test_sessions_are_a_table_or_lines_of_json(run_command, memory):
 def test_a_conversation_is_shown_with_tools_folded(run_command, talk):
     """A line a call, a result, an instruction; the rest as it is; no line is wider than 80."""
     shown = run_command("show", "support", "alice", "s1").out
-    assert shown.startswith("support / alice / s1\n5 messages, last active 20")
+    assert shown.startswith("support / alice / s1\n5 messages\nlast active 20")
     assert "expires in 6 days, 23:59:5" in shown or "expires in 7 days" in shown
-    lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line).rstrip() for line in shown.splitlines()[4:]]
+    lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line).rstrip() for line in shown.splitlines()[5:]]
     assert lines[0].startswith("system     You help. All rules.")
     assert lines[0].endswith("…")
     assert lines[1] == "user       Where is my order?"
@@ -191,3 +192,12 @@ def test_a_reader_that_leaves_ends_it_quietly(server, tmp_path):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) in (0, 1)
+
+
+def test_the_page_names_commands_that_there_are(run_command):
+    """With their options; its outputs are printed by docs/images/command.py."""
+    page = (SOURCE / "docs" / "command.md").read_text()
+    commands = re.findall(r"^\$ langchain-redis-memory (.*)$", page, re.MULTILINE)
+    assert len(commands) > 10
+    for command in commands:
+        assert run_command(*shlex.split(command), "--help").code == 0, command

@@ -4,12 +4,13 @@ Run it from the top of the checkout, with the conversations of ../shared/data be
 
     python docs/images/command.py
 
-Each block ``console`` of the page is run, a ``$`` a command, and each picture shows the block of its
-name in `PICTURES`; in a terminal of 80 columns.
+Each block ``console`` of the page is run, a ``$`` a command, and each picture shows the commands of
+its name in `PICTURES`; in a terminal of 80 columns.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -37,7 +38,7 @@ CHAT = "My name is Alice.\nWhat is my name?\n/quit\n"
 PICTURES = {
     "overview": [f"{NAME} --help"],
     "sessions": [f"{NAME} sessions airline mia_li_3668"],
-    "show": [f"{NAME} show airline mia_li_3668 task00-trial0 --last 17"],
+    "show": [f"{NAME} show airline mia_li_3668 task00-trial0 --last 10"],
     "forget": [f"{NAME} forget mia_li_3668"],
 }
 
@@ -93,7 +94,7 @@ def run(command: str, home: Path, *, colours: bool) -> str:
         text = text.removeprefix("y\n").replace("[y/N] ", "[y/N] y\n")
     text = "".join(line for line in text.splitlines(keepends=True) if not is_bar(line))
     text = text if colours else ANSI.sub("", text)
-    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
 
 
 def is_bar(line: str) -> bool:
@@ -104,7 +105,7 @@ def is_bar(line: str) -> bool:
 
 def picture(name: str, commands: list[str], home: Path) -> None:
     """Draw the terminal."""
-    console = Console(width=80, record=True, file=open(os.devnull, "w"), color_system="truecolor")  # noqa: SIM115
+    console = Console(width=80, record=True, file=io.StringIO(), color_system="truecolor")
     for command in commands:
         console.print(Text.assemble(("$ ", "bold green"), command))
         console.print(Text.from_ansi(run(command, home, colours=True)))
