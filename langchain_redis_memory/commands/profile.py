@@ -10,7 +10,12 @@ from langchain_redis_memory.commands.editing import Draft, object_of, pretty
 from langchain_redis_memory.commands.listing import User
 from langchain_redis_memory.commands.output import AsJson, emit, in_quotes, safe, say, tell
 from langchain_redis_memory.commands.removing import DryRun, Yes
-from langchain_redis_memory.commands.stopping import agreed, may_ask, told_when_stopped
+from langchain_redis_memory.commands.stopping import (
+    agreed,
+    may_ask,
+    told_when_stopped,
+    whole_steps,
+)
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.profiles.profile import Profile
@@ -82,7 +87,8 @@ def edit(memory: RedisMemory, user: User, *, agent: OfAgent = None) -> None:
             say("Nothing was changed.")
             draft.discard()
         else:
-            store(data)
+            with whole_steps():  # it is one request, whose end can be told
+                store(data)
             draft.discard()
             say(f"The profile {_whose(user, agent)} is stored.")
 
