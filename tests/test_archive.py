@@ -855,6 +855,23 @@ async def test_progress_is_told_line_by_line(exported, memory, do):
     assert len(told) == 3
 
 
+async def test_an_import_can_be_tried(exported, memory, server, do):
+    """It tells what would be stored, in the same words, and stores nothing."""
+    tried = await do(memory, "import_", exported, dry_run=True)
+    assert server.client.dbsize() == 0
+    assert tried == await do(memory, "import_", exported)
+    assert await do(memory, "import_", exported, dry_run=True) == Transfer(unchanged=3)
+    memory.profile("alice").set({"other": 1})
+    before = server.client.get("agent:profile:alice")
+    with pytest.raises(ImportConflictError):
+        await do(memory, "import_", exported, dry_run=True)
+    how = {"on_conflict": "replace", "dry_run": True}
+    assert await do(memory, "import_", exported, **how) == Transfer(profiles=1, unchanged=2)
+    assert server.client.get("agent:profile:alice") == before
+    with pytest.raises(ConfigurationError, match="dry_run"):
+        await do(memory, "import_", exported, dry_run="no")
+
+
 async def test_an_event_loop_has_time_for_others(server, path):
     """Also while a file is checked, for which nothing is sent."""
     async with RedisMemory.from_url(server.url) as memory:

@@ -296,6 +296,16 @@ async def test_thousands_are_removed_in_batches(place, do):
         assert await do(memory, "clear_agent", "support") == Receipt()
 
 
+async def test_progress_is_told_where_nothing_is_meant_too(memory, server, do):
+    """So that who waits can see that it goes on, and stop it."""
+    for number in range(3000):
+        server.client.set(f"agent:memory:support:u{number}:alice:s", "x")
+    told = []
+    await do(memory, "forget_user", "alice", dry_run=True, progress=told.append)
+    assert len(told) > 2
+    assert set(map(repr, told)) == {repr(Receipt(dry_run=True))}
+
+
 @pytest.mark.parametrize("wrong", ["", None, 3, b"s"])
 @pytest.mark.parametrize(
     ("name", "ids"),
