@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_redis_memory.caching.part import Caches
 from langchain_redis_memory.chats import Chats
+from langchain_redis_memory.inspection.part import Inspection
 from langchain_redis_memory.limits import SEVEN_DAYS
 from langchain_redis_memory.moving.part import Adoption, Archive
 from langchain_redis_memory.opening import Opening
@@ -31,7 +32,17 @@ if TYPE_CHECKING:
 
 
 class RedisMemory(
-    Opening, Chats, Profiles, Sessions, Summaries, Removal, Archive, Adoption, Caches, Texts
+    Opening,
+    Chats,
+    Profiles,
+    Sessions,
+    Summaries,
+    Removal,
+    Archive,
+    Adoption,
+    Caches,
+    Texts,
+    Inspection,
 ):
     """Memory of conversations in Redis.
 

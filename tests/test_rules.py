@@ -21,9 +21,15 @@ LAYERS = [
     {"agents.ids", "agents.thread"},
     {
         *("chats", "opening", "texts", "caching.part", "moving.part", "profiles.part"),
-        *("sessions.part", "sessions.removal", "summaries.part"),
+        *("sessions.part", "sessions.removal", "summaries.part", "inspection.part"),
     },
     {"sessions.listing", "moving.adoption", "moving.archive", "caching.cache"},
+    {"inspection.doctor"},
+    {"inspection.contents"},
+    {"inspection.survey"},
+    {"inspection.rankings", "inspection.about_server", "inspection.reaching"},
+    {"inspection.walking", "inspection.permissions", "inspection.facts", "inspection.figures"},
+    {"inspection.findings"},
     {"context"},
     {"profiles.profile"},
     {"settings.reading"},
@@ -82,11 +88,13 @@ WORKERS = [
     *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),
+    *("inspection.survey", "inspection.doctor", "inspection.figures", "inspection.walking"),
 ]
 """What does the work of a memory's parts, which most programs use few of."""
 APART = {
     "agents",
     "caching",
+    "inspection",
     "moving",
     "profiles",
     "sessions",
