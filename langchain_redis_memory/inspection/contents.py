@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.errors import CorruptedDataError, StorageRejected
-from langchain_redis_memory.inspection.figures import in_bytes
+from langchain_redis_memory.inspection.figures import in_bytes, many
 from langchain_redis_memory.inspection.findings import Finding
 from langchain_redis_memory.inspection.survey import Survey
 from langchain_redis_memory.profiles.forms import DictForm
@@ -48,7 +48,8 @@ def look_through(
 
 def _of_sizes(stats: Stats) -> Iterator[Finding]:
     size = "" if stats.bytes is None else f" in {in_bytes(stats.bytes)}"
-    text = f"{stats.sessions:,} sessions with {stats.messages:,} messages, {stats.keys:,} keys"
+    messages, keys = many(stats.messages, "message"), many(stats.keys, "key")
+    text = f"{many(stats.sessions, 'session')} with {messages}, {keys}"
     yield Finding("ok", "sizes", f"{text}{size}")
     longest = max(stats.largest, key=lambda size: size.messages, default=None)
     if longest is not None and longest.messages >= _LONG:
@@ -63,20 +64,21 @@ def _of_sizes(stats: Stats) -> Iterator[Finding]:
 
 def _of_expiries(stats: Stats, ttl_ms: int) -> Iterator[Finding]:
     endless = stats.kinds["session"].expiries.never
+    without = f"{many(endless, 'session')} {'has' if endless == 1 else 'have'} no expiry"
     if endless and ttl_ms:
         yield Finding(
             "warning",
             "expiry",
-            f"{endless:,} sessions never expire, while this memory's expire after "
-            f"{ttl_ms / 86_400_000:.3g} days: others wrote them, or with ttl=None",
-            "if that is not meant, read each with this memory: every read puts off the expiry",
+            f"{without}, while this memory gives {ttl_ms / 86_400_000:.3g} days: written by "
+            "others, or with ttl=None",
+            "if that is not meant, read them with this memory, which sets their expiry",
         )
     elif endless:
-        yield Finding("note", "expiry", f"{endless:,} sessions never expire, as ttl=None asks")
+        yield Finding("note", "expiry", f"{without}, as ttl=None asks")
     else:
         yield Finding("ok", "expiry", "every session expires")
     if cached := stats.kinds["cached"].expiries.never:
-        text = f"{cached:,} entries of caches never expire"
+        text = f"cached without expiry: {many(cached, 'value')}"
         yield Finding("note", "expiry", text, "give the cache a ttl, if that is not meant")
 
 
@@ -91,7 +93,7 @@ def _of_damage(damaged: Sequence[CorruptedDataError], read: int) -> Iterator[Fin
             remedy = f"look at it with {at}; repair it with LSET, or clear the session"
         yield Finding("problem", "content", text, remedy)
     if not damaged:
-        text = f"{read:,} sessions and profiles were read on trial, none is damaged"
+        text = f"none of {read:,} sessions and profiles that were read on trial is damaged"
         yield Finding("ok", "content", text)
 
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_redis_memory.errors import StorageRejected
-from langchain_redis_memory.inspection.figures import KeyKind, KindStats, SessionSize, Stats
+from langchain_redis_memory.inspection.figures import (
+    KeyKind,
+    KindStats,
+    SessionSize,
+    Stats,
+    many,
+)
 from langchain_redis_memory.inspection.findings import Finding
 from langchain_redis_memory.inspection.rankings import Largest, Owners
 from langchain_redis_memory.inspection.walking import Walk
@@ -61,8 +67,7 @@ class _Oddities:
 
     def __str__(self) -> str:
         more = ", ..." if self.number > len(self.names) else ""
-        keys = "1 key" if self.number == 1 else f"{self.number:,} keys"
-        return f"{keys} ({', '.join(self.names)}{more})"
+        return f"{many(self.number, 'key')} ({', '.join(self.names)}{more})"
 
 
 class Survey:
