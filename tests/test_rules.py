@@ -23,7 +23,14 @@ LAYERS = [
         *("chats", "opening", "texts", "caching.part", "moving.part", "profiles.part"),
         *("sessions.part", "sessions.removal", "summaries.part", "inspection.part"),
     },
-    {"sessions.listing", "moving.adoption", "moving.archive", "caching.cache"},
+    {
+        "sessions.listing",
+        "sessions.owners",
+        "sessions.transcript",
+        "moving.adoption",
+        "moving.archive",
+        "caching.cache",
+    },
     {"inspection.doctor"},
     {"inspection.contents"},
     {"inspection.survey"},
@@ -85,6 +92,7 @@ LAYERS = [
 ]
 WORKERS = [
     *("profiles.profile", "sessions.listing", "sessions.copying", "sessions.removing"),
+    *("sessions.owners", "sessions.transcript"),
     *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),
