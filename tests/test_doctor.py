@@ -361,3 +361,23 @@ def test_what_several_nodes_have_alike_is_told_once():
     found = list(merged({"n1": [same, own], "n2": [same], "n3": [same, own]}))
     assert found == [same, Finding("warning", "memory", "n1, n3: full", "more")]
     assert list(merged({"": [own]})) == [own]
+
+
+@pytest.mark.parametrize("kind", ["permitted", "permitted_cluster"])
+async def test_with_the_rule_that_the_docs_have_for_it_all_is_told(places, do, kind):
+    """No command is refused, and each of the rule is sent."""
+    place = getattr(places, kind)()
+    cluster = "cluster" in kind
+    servers = places.value("cluster_servers").nodes if cluster else [places.value("tcp_server")]
+    more = documented("memory", 2)
+    permit(servers, *documented("memory"), *(documented("memory", 1) if cluster else ()), *more)
+    for server in place.servers:
+        server.config_resetstat()
+    async with place.memory() as memory:
+        await do(memory.profile("u"), "set", {"name": "Alice"})
+        found = await do(memory, "doctor")
+    assert refused_at(place) == set()
+    assert not [finding for finding in found.findings if finding.level == "note"]
+    sent = {name for server in place.servers for name in server.info("commandstats")}
+    meant = {f"cmdstat_{rule[1:]}" for rule in more}
+    assert meant - sent == (set() if cluster else {"cmdstat_cluster|info"})
