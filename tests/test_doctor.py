@@ -15,6 +15,7 @@ from langchain_redis_memory.inspection import about_server as about
 from langchain_redis_memory.inspection import permissions, reaching
 from langchain_redis_memory.inspection.findings import gravest, merged
 from langchain_redis_memory.storage.keys import Keys
+from langchain_redis_memory.storage.sentinels import Word
 
 QUICK = RetryPolicy(attempts=2, initial=0.001, deadline=1)
 SECRET = "a-secret-that-nobody-may-see"
@@ -66,6 +67,8 @@ async def test_a_healthy_server_has_no_problem(place, do, request):
     alone = name in ("tls_cluster", "tls_sentinel")
     assert there["replication"] == ("warning" if alone else "ok")
     assert there["persistence"] == ("ok" if name == "embedded" else "warning")
+    expected = {True: "ok", False: None}["sentinel" in name]
+    assert there.get("sentinel") == ("warning" if name == "tls_sentinel" else expected)
     assert there.get("cluster") == ("ok" if "cluster" in name else None)
 
 
@@ -326,6 +329,35 @@ def test_versions(facts, level):
 def test_the_state_of_a_cluster(facts, level):
     """Whether all slots are served."""
     assert level_of(about.of_cluster(facts)) == level
+
+
+SEEN = {"num-other-sentinels": 2, "quorum": 2, "is_odown": False, "is_sdown": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        ([Word("s1", SEEN)], "ok"),
+        ([Word("s1", SEEN), Word("s2", reason="TimeoutError")], "warning"),
+        ([Word("s1", SEEN | {"num-other-sentinels": 1})], "warning"),
+        ([Word("s1", SEEN | {"is_sdown": True})], "problem"),
+        ([Word("s1", reason="TimeoutError")], "warning"),
+    ],
+)
+def test_sentinels(words, level):
+    """They must be enough, and see their primary."""
+    assert level_of(about.of_sentinels(words)) == level
+
+
+async def test_a_sentinel_that_is_away_is_a_finding(sentinel_servers, do):
+    """The others are heard."""
+    url = sentinel_servers.url.replace("/mymaster", f",127.0.0.1:{free_port()}/mymaster")
+    async with RedisMemory.from_url(url) as memory:
+        found = await do(memory, "doctor", keys=False)
+    silent, enough = of(found.findings, "sentinel")
+    assert (silent.level, enough.level) == ("warning", "ok")
+    assert "ConnectionError" in silent.text
+    assert "3 sentinels" in enough.text
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ LAYERS = [
     {"storage.cluster_way"},
     {"storage.ways"},
     {"storage.requests", "storage.lanes"},
+    {"storage.sentinels"},
     {"storage.failures", "storage.exact", "storage.plain"},
     {
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),

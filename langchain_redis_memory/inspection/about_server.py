@@ -9,10 +9,11 @@ from langchain_redis_memory.inspection.figures import in_bytes
 from langchain_redis_memory.inspection.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from langchain_redis_memory.inspection.facts import Facts
     from langchain_redis_memory.inspection.findings import Level
+    from langchain_redis_memory.storage.sentinels import Word
 
 _OLDEST = (6, 2)
 _NEARLY_FULL = 0.8
@@ -20,6 +21,8 @@ _FULL = 0.95
 _LATE = 10
 """Seconds that a replica may be silent."""
 _KINDS = ("valkey", "dragonfly", "keydb", "kvrocks")
+_SENTINELS = 3
+"""How many it takes for a majority without one of them."""
 _TESTED = ("redis", "valkey")
 
 
@@ -194,6 +197,28 @@ def of_cluster(facts: Facts) -> Iterator[Finding]:
         yield Finding("warning", "cluster", text, remedy)
     else:
         yield Finding("ok", "cluster", f"all {served:,} slots are served")
+
+
+def of_sentinels(words: Sequence[Word]) -> Iterator[Finding]:
+    """Tell whether sentinels could put a replica in the primary's place."""
+    silent = [word for word in words if not word.facts]
+    heard = [word.facts for word in words if word.facts]
+    remedy = "look at the sentinels' logs, and at their addresses in the URL"
+    for word in silent:
+        text = f"{word.sentinel} says nothing of the primary ({word.reason})"
+        yield Finding("warning", "sentinel", text, remedy)
+    if any(facts.get("is_odown") or facts.get("is_sdown") for facts in heard):
+        yield Finding("problem", "sentinel", "they take the primary for dead", remedy)
+    if not heard:
+        return
+    number = 1 + max(int(facts.get("num-other-sentinels", 0)) for facts in heard)
+    quorum = max(int(facts.get("quorum", 0)) for facts in heard)
+    text = f"{number} sentinel{'s' if number > 1 else ''}, of which {quorum} must agree"
+    if number < _SENTINELS:
+        text += ": when one of them fails, no other can replace the primary"
+        yield Finding("warning", "sentinel", text, "run at least three, on different machines")
+    else:
+        yield Finding("ok", "sentinel", text)
 
 
 def untold(names: str, reason: str) -> Finding:

@@ -17,7 +17,7 @@ from langchain_redis_memory.inspection.findings import Finding, Level, gravest, 
 from langchain_redis_memory.inspection.walking import keys_at
 from langchain_redis_memory.part import check_flag, check_progress
 from langchain_redis_memory.storage.operation import Layout, NodeGoneError
-from langchain_redis_memory.storage.steps import Nodes
+from langchain_redis_memory.storage.steps import Nodes, Sentinels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +78,8 @@ def examine(
     except _FAILURES as error:
         return Diagnosis((_failed("connection", error),))
     found += yield from _of_nodes(layout, server, keys)
+    if words := (yield Sentinels()):
+        found += about.of_sentinels(words)
     if not walks:
         return Diagnosis(tuple(found))
     stats = None
