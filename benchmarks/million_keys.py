@@ -1,6 +1,6 @@
 """A million keys: sessions among them are listed and cleared, and all are looked at.
 
-``python -m benchmarks.million_keys`` measures the second alone, and prints what was found.
+``python -m benchmarks.million_keys`` measures the second alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import statistics
 import time
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
@@ -68,7 +69,9 @@ def look(server: CountedServer, results: Results, keys: int, rounds: int) -> Non
         _fill_with_ours(server, 1001, keys)
         for name, call in calls.items():
             for _ in range(rounds):
-                results.add("look", name, _looked(server, call))
+                found = _looked(server, call)
+                results.add("look", name, found)
+                print(f"{found['seconds']:4.0f} s  {name}, {found['held']:.6f} s", flush=True)
         figures = {"bytes among few": few, "bytes": _traced(memory.stats)}
         results.add("look", "stats", figures)
         commands = int(results.median("look", "stats", "commands") or 0)
@@ -190,20 +193,25 @@ def _scan(client: Any) -> None:
 
 
 def main() -> None:
-    """Look at many keys, and print what that took."""
+    """Look at many keys, and keep what that took beside what was measured before."""
     from benchmarks.measure import Results  # noqa: PLC0415 - it is imported by who is measured
     from benchmarks.server import server  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million_keys")
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--into", type=Path, help="a results.json, of which the rest stays")
     options = parser.parse_args()
-    results = Results()
+    results = Results.read(options.into) if options.into else Results()
+    results.rounds.pop("look", None)
+    results.rounds["look"] = {}
     with server() as running:
         look(running, results, options.keys, options.rounds)
     for name, figures in results.rounds["look"].items():
         for figure, values in figures.items():
             print(f"{name}: {figure}: {statistics.median(values):g} of {values}")
+    if options.into:
+        results.write(options.into)
 
 
 if __name__ == "__main__":
