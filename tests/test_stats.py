@@ -290,7 +290,12 @@ def test_a_walk_that_never_ends_is_given_up():
 
 @pytest.mark.parametrize(
     ("wrong", "what"),
-    [({"top": 0}, "top"), ({"agent": ""}, "agent"), ({"user": 1}, "user_id")],
+    [
+        ({"top": 0}, "top"),
+        ({"top": None}, "top"),
+        ({"agent": ""}, "agent"),
+        ({"user": 1}, "user_id"),
+    ],
 )
 async def test_wrong_arguments_are_refused(memory, do, wrong, what):
     """Before anything is asked."""

@@ -94,10 +94,10 @@ def examine(
 def _of_nodes(layout: Layout, server: Server, keys: Keys) -> Steps[list[Finding]]:
     by_node: dict[str, list[Finding]] = {}
     for node, slot in zip(layout.nodes, layout.slots, strict=True):
-        found: list[Finding] = []
-        by_node["" if node is None else str(node.name)] = found
         if node is not None and slot is None:
             continue  # it holds nothing
+        found: list[Finding] = []
+        by_node["" if node is None else str(node.name)] = found
         try:
             yield from _of_node(node, slot, server, keys, found)
         except _FAILURES as error:

@@ -92,7 +92,7 @@ class Survey:
         for name, given in (("agent", agent), ("user_id", user)):
             if given is not None:
                 encode_id(given, name)
-        check_count("top", top)
+        check_count("top", 0 if top is None else top)
         self._keys = keys
         self._agent = agent
         self._user = user
