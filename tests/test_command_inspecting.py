@@ -13,6 +13,12 @@ from langchain_redis_memory import Stats
 SECRET = "a-secret-that-nobody-may-see"
 
 
+def nowhere():
+    """Name a server that is not there, and little patience."""
+    url = f"redis://u:{SECRET}@127.0.0.1:{free_port()}/0"
+    return {"REDIS_URL": url, "MEMORY__RETRY__ATTEMPTS": "1"}
+
+
 @pytest.fixture
 def filled(memory):
     """A memory with two sessions and a profile."""
@@ -54,7 +60,7 @@ def test_stats_of_nothing(run_command, memory):
 
 def test_stats_of_a_server_that_is_away_fails(run_command):
     """With exit code 1, and the reason in a line."""
-    done = run_command("stats", REDIS_URL=f"redis://u:{SECRET}@127.0.0.1:{free_port()}/0")
+    done = run_command("stats", **nowhere())
     assert (done.code, done.out) == (1, "")
     assert "refused" in done.err
     assert SECRET not in done.err
@@ -103,7 +109,7 @@ def test_doctor_prints_json(run_command, filled):
 
 def test_doctor_of_a_server_that_is_away(run_command):
     """A finding and exit code 1, without the password."""
-    done = run_command("doctor", REDIS_URL=f"redis://u:{SECRET}@127.0.0.1:{free_port()}/0")
+    done = run_command("doctor", **nowhere())
     assert (done.code, done.err) == (1, "")
     assert "problem  connection" in done.out
     assert SECRET not in done.out
