@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -59,16 +60,13 @@ def run_command(server, monkeypatch, capsys, tmp_path):
     """Run the command in this process, on the server of the test unless told otherwise."""
     monkeypatch.chdir(tmp_path)
     clean = environment(tmp_path, REDIS_URL=server.url, NO_COLOR="1", TERM="dumb")
-    for name in os.environ.keys() - clean.keys():
-        monkeypatch.delenv(name)
 
     def run(*arguments, piped=None, typed="", **variables):
-        for name, value in (clean | variables).items():
-            monkeypatch.setenv(name, value)
         stdin = Person(typed) if piped is None else io.StringIO(piped)
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "argv", ["langchain-redis-memory", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        named = patch.dict(os.environ, clean | variables, clear=True)
+        with named, pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
         return Done(ended.value.code or 0, out, err)
@@ -112,13 +110,12 @@ class Terminal:
 
 
 @contextmanager
-def at_terminal(home, *arguments, stdout=None, **variables):
+def at_terminal(home, *arguments, **variables):
     """Run the command at a terminal of its own, of 80 columns."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
-        preexec_fn=lambda: _log_in(theirs, stdout),  # noqa: PLW1509 - it makes two system calls
-        pass_fds=() if stdout is None else (stdout,),
+        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - it makes one system call
         cwd=home,
         env=environment(home, TERM="xterm", **variables),
     ) as process:
@@ -128,9 +125,3 @@ def at_terminal(home, *arguments, stdout=None, **variables):
         finally:
             process.kill()
             os.close(ours)
-
-
-def _log_in(terminal, stdout):
-    os.login_tty(terminal)
-    if stdout is not None:
-        os.dup2(stdout, 1)

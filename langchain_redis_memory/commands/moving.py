@@ -201,7 +201,9 @@ def _report(what: str, done: Transfer, *, as_json: bool) -> None:
 
 
 def _in_words(done: Transfer) -> str:
-    parts = [f"{counted(done.sessions, 'session')} with {counted(done.messages, 'message')}"]
+    stored = f"{counted(done.sessions, 'session')} with {counted(done.messages, 'message')}"
+    others = done.profiles or done.unchanged or done.skipped
+    parts = ["nothing new" if others and not (done.sessions or done.profiles) else stored]
     if done.profiles:
         parts.append(counted(done.profiles, "profile"))
     if done.unchanged:

@@ -127,4 +127,5 @@ def progress_bar(label: str, total: int | None = None) -> Iterator[Callable[[int
     finally:
         timer.cancel()
         timer.join()  # it may be starting at this moment
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()

@@ -80,13 +80,9 @@ def _told(found: Transcript) -> str:
     shown = len(found.said)
     some = f"the last {shown} of " if shown < found.messages else ""
     active = moment(found.last_active)
-    return ", ".join(
-        [
-            some + counted(found.messages, "message"),
-            *([f"last active {active} UTC"] if active else []),
-            "never expires" if found.ttl is None else f"expires in {duration(found.ttl)}",
-        ]
-    )
+    ends = "never expires" if found.ttl is None else f"expires in {duration(found.ttl)}"
+    times = f"last active {active} UTC, {ends}" if active else ends
+    return f"{some}{counted(found.messages, 'message')}\n{times}"
 
 
 def _rows(said: Iterable[Said], *, full: bool) -> Iterator[Table | Text]:

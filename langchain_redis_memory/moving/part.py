@@ -144,7 +144,7 @@ class Archive(MemoryPart):
         on_conflict: OnConflict,
         progress: Progress | None,
         *,
-        dry_run: bool,
+        dry_run: bool = False,
     ) -> Steps[Transfer]:
         from langchain_redis_memory.moving.archive import import_  # noqa: PLC0415 - see `MemoryPart`
 
