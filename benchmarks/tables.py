@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import million_keys
@@ -33,6 +34,7 @@ def tables(results: Results) -> dict[str, str]:
         "imports": _imports(results),
         "stored": _stored(results),
         "million keys": _million_keys(results),
+        "look": _look(results),
     }
 
 
@@ -213,3 +215,28 @@ def _million_keys(results: Results) -> str:
         for group, (what, plain) in groups.items()
     ]
     return table(["", "this package", "plain redis-py"], rows)
+
+
+def _look(results: Results) -> str:
+    names = {
+        "stats": "`memory.stats`",
+        "doctor": "`memory.doctor`",
+        "nothing": "as many commands that do nothing",
+    }
+    rows = []
+    for entry, name in names.items():
+        median = partial(results.median, "look", entry)
+        commands, long_holds, calls = median("commands"), median("long holds"), median("progress")
+        few, many = median("bytes among few"), median("bytes")
+        rows.append(
+            [
+                name,
+                duration(median("seconds")),
+                *(NONE if n is None else f"{n:,.0f}" for n in (commands, calls)),
+                duration(median("held")),
+                NONE if long_holds is None else f"{long_holds:.0f}",
+                NONE if few is None or many is None else f"{few / MIB:.1f}, {many / MIB:.1f} MiB",
+            ]
+        )
+    heads = ["takes", "commands", "calls of progress", "longest hold", "holds over 1 ms"]
+    return table(["", *heads, "memory among 1,000 keys, and all"], rows)

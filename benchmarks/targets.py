@@ -176,6 +176,29 @@ TARGETS: dict[str, list[Target]] = {
         ),
     ],
     "Import": _imports(),
+    "Looking at a million keys": [
+        *(
+            Target(
+                f"`memory.{name}`: the longest that a command holds the server",
+                "look",
+                ours=name,
+                most=1,
+                figure="held",
+                unit=MS,
+                unit_name="ms",
+            )
+            for name in ("stats", "doctor")
+        ),
+        Target(
+            "`memory.stats`: memory of the client",
+            "look",
+            ours="stats",
+            most=2,
+            figure="bytes",
+            unit=MIB,
+            unit_name="MiB",
+        ),
+    ],
     "This run": [
         Target("took", "run", most=10, unit=60, unit_name="min"),
     ],

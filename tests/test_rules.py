@@ -21,7 +21,7 @@ LAYERS = [
     {"agents.ids", "agents.thread"},
     {
         *("chats", "opening", "texts", "caching.part", "moving.part", "profiles.part"),
-        *("sessions.part", "sessions.removal", "summaries.part"),
+        *("sessions.part", "sessions.removal", "summaries.part", "inspection.part"),
     },
     {
         *("display.counts", "display.conversations", "display.memories", "display.profiles"),
@@ -35,6 +35,12 @@ LAYERS = [
         "moving.archive",
         "caching.cache",
     },
+    {"inspection.doctor"},
+    {"inspection.contents"},
+    {"inspection.survey"},
+    {"inspection.rankings", "inspection.about_server", "inspection.reaching"},
+    {"inspection.walking", "inspection.permissions", "inspection.facts", "inspection.figures"},
+    {"inspection.findings"},
     {"context"},
     {"profiles.profile"},
     {"settings.reading"},
@@ -85,6 +91,7 @@ LAYERS = [
     {"storage.ways"},
     {"storage.requests", "storage.wire"},
     {"storage.lanes"},
+    {"storage.sentinels"},
     {"storage.failures", "storage.exact", "storage.plain"},
     {
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
@@ -106,12 +113,14 @@ WORKERS = [
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),
     *("display.cards", "display.conversations", "display.html", "display.plain", "display.words"),
+    *("inspection.survey", "inspection.doctor", "inspection.figures", "inspection.walking"),
 ]
 """What does the work of a memory's parts, which most programs use few of."""
 APART = {
     "agents",
     "caching",
     "display",
+    "inspection",
     "moving",
     "profiles",
     "sessions",

@@ -7,16 +7,19 @@ import typer
 from langchain_redis_memory._version import __version__
 from langchain_redis_memory.commands.chat import chat
 from langchain_redis_memory.commands.demo import demo
+from langchain_redis_memory.commands.doctor import doctor
 from langchain_redis_memory.commands.listing import agents, sessions, users
 from langchain_redis_memory.commands.moving import adopt, export, import_
 from langchain_redis_memory.commands.profile import profile
 from langchain_redis_memory.commands.removing import clear, forget
 from langchain_redis_memory.commands.show import show
+from langchain_redis_memory.commands.stats import stats
 
 _HELP = {"help_option_names": ["--help", "-h"]}
 _PANELS = {
     "Try it": [demo, chat],
     "Look": [agents, users, sessions, show],
+    "Look after it": [stats, doctor],
     "Remove": [clear, forget],
     "Move": [export, import_, adopt],
 }

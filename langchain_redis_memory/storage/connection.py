@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_redis_memory.storage.operation import Layout, Operation
+    from langchain_redis_memory.storage.sentinels import Word
     from langchain_redis_memory.storage.servers import Client, Server
 
 T = TypeVar("T")
@@ -135,6 +136,16 @@ class Connection:
         self._refuse_if_closed()
         executor = await self._executor_of_loop()
         return await retry.acall(self.policy, executor.nodes, _FINDING, self.server.address)
+
+    def sentinels(self) -> list[Word]:
+        """Ask each sentinel for its word on the primary; none if there are no sentinels."""
+        self._refuse_if_closed()
+        return retry.call(self.policy, self._executor.sentinels)
+
+    async def asentinels(self) -> list[Word]:
+        """See `sentinels`."""
+        self._refuse_if_closed()
+        return await (await self._executor_of_loop()).sentinels()
 
     def close(self) -> None:
         """Close what was opened for threads, and refuse further use."""

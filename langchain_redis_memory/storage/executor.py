@@ -18,7 +18,7 @@ from langchain_redis_memory.storage.operation import Command, Layout, Operation
 from langchain_redis_memory.storage.requests import (
     as_bytes,
     by_digest,
-    first_error,
+    checked,
     has_errors,
     in_full,
     key_of,
@@ -29,6 +29,7 @@ from langchain_redis_memory.storage.requests import (
     unknown_scripts,
 )
 from langchain_redis_memory.storage.retry import patience
+from langchain_redis_memory.storage.sentinels import Word, aask, ask, sentinels_of
 from langchain_redis_memory.storage.turnstile import Turnstile
 from langchain_redis_memory.storage.ways import RAW, GivenWay, SharedWay
 from langchain_redis_memory.telemetry.switch import signals
@@ -94,7 +95,7 @@ class Executor:
             self._client.close()
             if isinstance(self._client, redis.RedisCluster):
                 self._client.disconnect_connection_pools()  # it leaves open pools of our kind
-            for sentinel in _sentinels(self._client):
+            for sentinel in sentinels_of(self._client):
                 sentinel.close()
 
     def attempt(self, operation: Operation[T]) -> T:
@@ -126,7 +127,7 @@ class Executor:
         if failed:
             if says_demoted(replies) and self._server.owns_clients:
                 self._leave_demoted_server()
-            raise first_error(replies, operation, self._server.address)
+            replies = checked(replies, operation, self._server.address)
         return operation.read(replies)
 
     def _ask_for_slots(self) -> None:
@@ -148,6 +149,10 @@ class Executor:
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return layout_of(self.client)
+
+    def sentinels(self) -> list[Word]:
+        """Ask the sentinels, if there are some, for their word on the primary."""
+        return ask(self.client)
 
     def _send(self, commands: Sequence[Command], node: Any = None) -> list[Any]:
         self._trips.add()
@@ -211,7 +216,7 @@ class AsyncExecutor:
         await self._way.aclose()
         if self._server.owns_clients:
             await self.client.aclose()
-            for sentinel in _sentinels(self.client):
+            for sentinel in sentinels_of(self.client):
                 await sentinel.aclose()
 
     async def attempt(self, operation: Operation[T]) -> T:
@@ -237,7 +242,7 @@ class AsyncExecutor:
         if failed:
             if says_demoted(replies) and self._server.owns_clients:
                 self._leave_demoted_server()
-            raise first_error(replies, operation, self._server.address)
+            replies = checked(replies, operation, self._server.address)
         return operation.read(replies)
 
     async def _send(self, commands: Sequence[Command], operation: Operation[Any]) -> list[Any]:
@@ -257,6 +262,10 @@ class AsyncExecutor:
         except FAILURES as error:
             raise translate(error, _FINDING_NODES, self._server.address) from error
         return layout_of(self.client)
+
+    async def sentinels(self) -> list[Word]:
+        """See `Executor.sentinels`."""
+        return await aask(self.client)
 
     def _leave_demoted_server(self) -> None:
         if isinstance(self.client, redis.asyncio.Redis):
@@ -278,9 +287,3 @@ def _held(lock: threading.Lock) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _sentinels(client: Any) -> list[Any]:
-    """Give the clients of the sentinels, which redis-py leaves open with the primary's."""
-    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    return manager.sentinels if manager else []

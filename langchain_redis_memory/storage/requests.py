@@ -8,6 +8,7 @@ import hiredis
 import redis.asyncio
 from redis import exceptions as redis_errors
 
+from langchain_redis_memory.errors import StorageRejected
 from langchain_redis_memory.storage.failures import translate
 from langchain_redis_memory.storage.operation import (
     Command,
@@ -19,8 +20,6 @@ from langchain_redis_memory.storage.operation import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from langchain_redis_memory.errors import RedisMemoryError
 
 
 def by_digest(operation: Operation[Any]) -> list[Command]:
@@ -84,14 +83,15 @@ def has_errors(replies: Sequence[Any]) -> bool:
     return True in [isinstance(reply, Exception) for reply in replies]
 
 
-def first_error(
-    replies: Sequence[Any], operation: Operation[Any], address: str
-) -> RedisMemoryError:
-    """Give the error among the replies as ours, with its cause."""
-    position, reply = next((i, r) for i, r in enumerate(replies) if isinstance(r, Exception))
-    error = translate(reply, operation.part(position), address)
-    error.__cause__ = reply
-    return error
+def checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
+    """Give the replies, unless one of them is an error that the operation does not take."""
+    for position, reply in enumerate(replies):
+        if isinstance(reply, Exception):
+            error = translate(reply, operation.part(position), address)
+            if not (operation.takes_refusals and isinstance(error, StorageRejected)):
+                raise error from reply
+            replies[position] = error
+    return replies
 
 
 def layout_of(client: Any) -> Layout:
@@ -100,7 +100,9 @@ def layout_of(client: Any) -> Layout:
         return Layout((None,))
     slots: dict[int, Any] = client.nodes_manager.slots_cache
     owners = hash(tuple((slot, nodes[0].name) for slot, nodes in sorted(slots.items())))
-    return Layout(tuple(client.get_primaries()), owners)
+    primaries = tuple(client.get_primaries())
+    some = {nodes[0].name: slot for slot, nodes in slots.items()}
+    return Layout(primaries, owners, tuple(some.get(node.name) for node in primaries))
 
 
 def refuse_if_gone(node: Any, client: Any) -> None:

@@ -47,6 +47,10 @@ class Nodes:
     """A step that gives the `Layout`: the nodes that hold keys, for operations on each of them."""
 
 
+class Sentinels:
+    """A step that gives the `Word` of each sentinel, if there are some."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """A step that waits."""
@@ -211,6 +215,8 @@ def _take(connection: Connection, step: Any) -> Any:
             return connection.run(step)
         case Nodes():
             return connection.nodes()
+        case Sentinels():
+            return connection.sentinels()
         case Pause(seconds):
             return time.sleep(seconds)
         case Call(function, argument):
@@ -224,6 +230,8 @@ async def _atake(connection: Connection, step: Any) -> Any:
             return await connection.arun(step)
         case Nodes():
             return await connection.anodes()
+        case Sentinels():
+            return await connection.asentinels()
         case Pause(seconds):
             return await asyncio.sleep(seconds)
         case Call(function, argument):

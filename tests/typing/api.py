@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from langchain_redis_memory import (
     ContextProvider,
+    Diagnosis,
     ExecutionCache,
+    Finding,
     MemoryContext,
     MemorySettings,
     Profile,
@@ -25,11 +27,13 @@ from langchain_redis_memory import (
     RetryPolicy,
     RunnableWithRedisHistory,
     SessionInfo,
+    Stats,
     Summary,
     SummaryPolicy,
     ThreadContext,
     Transfer,
     TurnNotSavedError,
+    Walked,
     Window,
 )
 from langchain_redis_memory.display import as_html, as_text
@@ -208,3 +212,17 @@ def shown(memory: RedisMemory) -> None:
 def errors(error: TurnNotSavedError) -> None:
     assert_type(error.messages, list[BaseMessage])
     assert_type(error.token, str | None)
+
+
+async def inspected(memory: RedisMemory) -> None:
+    def progress(walked: Walked) -> None:
+        assert_type(walked.total, int | None)
+
+    assert_type(memory.stats(agent="support", top=3, progress=progress), Stats)
+    found = await memory.astats(user="alice")
+    assert_type(found.bytes, int | None)
+    assert_type(found.kinds["session"].expiries.week, int)
+    assert_type(found.largest[0].ttl, float | None)
+    assert_type(await memory.adoctor(keys=False), Diagnosis)
+    assert_type(memory.doctor(progress=progress).findings, tuple[Finding, ...])
+    memory.stats("support")  # type: ignore[call-arg]
