@@ -1,0 +1,63 @@
+"""What the outputs of a notebook say, without what differs from run to run."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from itertools import groupby
+from typing import Any
+
+_NOISE = (
+    (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
+    (re.compile(r"0x[0-9a-f]{6,}"), "<address>"),
+    (re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|\+00:00)?"), "<time>"),
+    (re.compile(r"\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?\b"), "<time>"),
+)
+"""What is another one in each run, and what stands for it where two runs are compared."""
+
+
+def told(cell: dict[str, Any]) -> list[str]:
+    """Give the lines that a code cell shows; a picture is a line that names its kind."""
+    lines: list[str] = []
+    # How a stream is parted into outputs is a matter of time.
+    for name, outputs in groupby(cell["outputs"], key=lambda output: output.get("name")):
+        texts = [_text(output) for output in outputs]
+        lines += [f"{name or 'output'}:", *"".join(texts).splitlines()]
+    return [_quiet(line) for line in lines]
+
+
+def differences(committed: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """Give the lines in which two versions of a notebook's outputs differ, with their cells."""
+    lines: list[str] = []
+    for number, (old, new) in enumerate(zip(_code(committed), _code(run), strict=True), 1):
+        changed = difflib.unified_diff(told(old), told(new), n=0, lineterm="")
+        if found := [line for line in list(changed)[2:] if not line.startswith("@@")]:
+            lines += [f"cell [{number}]", *found]
+    return lines
+
+
+def sources(notebook: dict[str, Any]) -> list[str]:
+    """Give what stands in the cells."""
+    return ["".join(cell["source"]) for cell in notebook["cells"]]
+
+
+def _code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def _text(output: dict[str, Any]) -> str:
+    if output["output_type"] == "stream":
+        return "".join(output["text"])
+    if output["output_type"] == "error":
+        return f"{output['ename']}: {output['evalue']}\n"
+    shown = {kind: "".join(text) for kind, text in sorted(output["data"].items())}
+    return "".join(
+        f"{kind}\n" if kind.startswith("image/") else f"{kind}: {text}\n"
+        for kind, text in shown.items()
+    )
+
+
+def _quiet(line: str) -> str:
+    for noise, name in _NOISE:
+        line = noise.sub(name, line)
+    return line
