@@ -12,6 +12,7 @@ _NOISE = (
     (re.compile(r"0x[0-9a-f]{6,}"), "<address>"),
     (re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|\+00:00)?"), "<time>"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?\b"), "<time>"),
+    (re.compile(r"\d+ writes were dropped"), "<some> writes were dropped"),
 )
 """What is another one in each run, and what stands for it where two runs are compared."""
 
