@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.utils.uuid import uuid7
 
 from langchain_redis_memory import scripts
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
 from langchain_redis_memory.reading import Reading, SessionEntry, read
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.storage.connection import Connection
 
 _TOKEN = re.compile("[0-9a-f]{32}")
@@ -41,7 +43,7 @@ def new_token() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Shown):
     """The messages of one session.
 
     Args:
@@ -127,6 +129,11 @@ class Conversation:
     async def aclear(self) -> None:
         """See `clear`."""
         await self.connection.arun(clear(self.key, self.entry))
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.conversations import conversation_card  # noqa: PLC0415 - see `Shown`
+
+        return conversation_card(self)
 
     def _read(self, ids: Sequence[str], *, bounded: bool = False) -> Operation[Reading]:
         return read(self.key, self.limits, self.entry, ids=ids, bounded=bounded)

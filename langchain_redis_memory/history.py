@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_redis_memory.conversation import Conversation
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
 from langchain_redis_memory.storage.connection import Connection
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     import redis
     from langchain_core.messages import BaseMessage
 
+    from langchain_redis_memory.display.cards import Card
 
-class RedisChatMessageHistory(_CommunityHistory):  # type: ignore[misc]  # untyped there
+
+class RedisChatMessageHistory(Shown, _CommunityHistory):  # type: ignore[misc]  # untyped there
     """The messages of one session in Redis.
 
     A drop-in for ``langchain_community.chat_message_histories.RedisChatMessageHistory``: the same
@@ -86,6 +89,9 @@ class RedisChatMessageHistory(_CommunityHistory):  # type: ignore[misc]  # untyp
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
+
+    def _card(self) -> Card:
+        return self.conversation._card()  # noqa: SLF001 - they are shown alike
 
     @property
     def key(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_redis_memory.caching.part import Caches
 from langchain_redis_memory.chats import Chats
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.limits import SEVEN_DAYS
 from langchain_redis_memory.moving.part import Adoption, Archive
 from langchain_redis_memory.opening import Opening
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.opening import OnUnavailable
     from langchain_redis_memory.storage.retry import RetryPolicy
     from langchain_redis_memory.store import RedisStore
@@ -31,7 +33,17 @@ if TYPE_CHECKING:
 
 
 class RedisMemory(
-    Opening, Chats, Profiles, Sessions, Summaries, Removal, Archive, Adoption, Caches, Texts
+    Opening,
+    Chats,
+    Profiles,
+    Sessions,
+    Summaries,
+    Removal,
+    Archive,
+    Adoption,
+    Caches,
+    Texts,
+    Shown,
 ):
     """Memory of conversations in Redis.
 
@@ -89,6 +101,11 @@ class RedisMemory(
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r}, namespace={self._keys.namespace!r})"
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.memories import memory_card  # noqa: PLC0415 - see `Shown`
+
+        return memory_card(self._connection, self._keys, self._limits, self._profile_ttl)
 
     @property
     def address(self) -> str:

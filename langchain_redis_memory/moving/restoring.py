@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from langchain_core.utils.uuid import uuid7
 
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError, ImportConflictError
 from langchain_redis_memory.moving import scripts
 from langchain_redis_memory.storage.codec import are_alike
@@ -26,6 +27,7 @@ from langchain_redis_memory.summaries.stored import Mark, Stored, delete, get, w
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.reading import SessionEntry
     from langchain_redis_memory.storage.operation import Command, ScriptCall
     from langchain_redis_memory.storage.steps import Steps
@@ -38,7 +40,7 @@ _BATCH, _BATCH_BYTES = 1000, 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(Shown):
     """What an export has written, or an import or adoption has stored.
 
     Attributes:
@@ -57,6 +59,11 @@ class Transfer:
 
     def __add__(self, other: Transfer) -> Transfer:
         return Transfer(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.counts import transfer_card  # noqa: PLC0415 - see `Shown`
+
+        return transfer_card(self)
 
 
 Progress = Callable[[Transfer], object]

@@ -13,6 +13,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Generic
 
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
 from langchain_redis_memory.limits import check_ttl, in_milliseconds
 from langchain_redis_memory.profiles.forms import (
@@ -36,12 +37,13 @@ from langchain_redis_memory.storage.steps import Call, Pause, afollow, follow
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.operation import Operation
     from langchain_redis_memory.storage.steps import Steps
 
 
-class Profile(Generic[P]):
+class Profile(Shown, Generic[P]):
     """What is known of a user: a dict, or a pydantic model; made by `RedisMemory.profile`.
 
     Args:
@@ -67,6 +69,11 @@ class Profile(Generic[P]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.profiles import profile_card  # noqa: PLC0415 - see `Shown`
+
+        return profile_card(self)
 
     @property
     def key(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import override
 
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError, StorageRejected
 from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.keys import decode_id, is_text
@@ -23,6 +24,9 @@ from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.window import check_count
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.storage.operation import ScriptCall
     from langchain_redis_memory.storage.steps import Steps
 
@@ -37,7 +41,7 @@ _EXPIRED = -2
 
 
 @dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(Shown):
     """What a listing tells of a session.
 
     Attributes:
@@ -52,9 +56,14 @@ class SessionInfo:
     last_active: datetime
     ttl: float | None
 
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.sessions import info_card  # noqa: PLC0415 - see `Shown`
+
+        return info_card(self)
+
 
 @dataclass(frozen=True, slots=True)
-class SessionPage(Sequence[SessionInfo]):
+class SessionPage(Shown, Sequence[SessionInfo]):
     """Some of a user's sessions, the one that was active last first.
 
     Attributes:
@@ -75,6 +84,24 @@ class SessionPage(Sequence[SessionInfo]):
     @override
     def __getitem__(self, index: int | slice) -> SessionInfo | tuple[SessionInfo, ...]:
         return self._found[index]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give the sessions as a table of pandas, which needs the extra ``pandas``.
+
+        Its columns: ``session``, ``messages``, ``last_active`` as a time in UTC, ``ttl`` as a
+        `Timedelta`, NaT for never.
+
+        Raises:
+            ConfigurationError: pandas is not installed.
+        """
+        from langchain_redis_memory.display.sessions import frame  # noqa: PLC0415 - loads pandas
+
+        return frame(self)
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.sessions import page_card  # noqa: PLC0415 - see `Shown`
+
+        return page_card(self)
 
 
 @dataclass(frozen=True, slots=True)

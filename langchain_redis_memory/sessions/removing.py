@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.part import check_flag, check_progress
 from langchain_redis_memory.sessions import scripts
 from langchain_redis_memory.storage.keys import encode_id
@@ -19,6 +20,7 @@ from langchain_redis_memory.storage.steps import Seen, each_page
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.storage.keys import Keys, Place
     from langchain_redis_memory.storage.operation import Page
     from langchain_redis_memory.storage.steps import Steps
@@ -39,7 +41,7 @@ _GONE = -2
 
 
 @dataclass(slots=True)
-class Receipt:
+class Receipt(Shown):
     """What was removed, or would be.
 
     Attributes:
@@ -67,6 +69,11 @@ class Receipt:
         """How many keys there were in all."""
         beside = self.summaries + self.cached + self.other
         return self.sessions + self.profiles + self.indexes + beside
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.counts import receipt_card  # noqa: PLC0415 - see `Shown`
+
+        return receipt_card(self)
 
     def add(self, kind: str, messages: int) -> None:
         """Count a key."""

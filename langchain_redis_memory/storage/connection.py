@@ -51,7 +51,7 @@ class Connection:
         self.policy = policy or RetryPolicy()
         self.trips = RoundTrips()
         self.availability = Availability(pause or 0, self.policy.deadline)
-        self._stateless = pause is not None
+        self.stateless = pause is not None
         self._closed = False
         self._prepared = not server.starts
         self._executor = Executor(server, self.trips)
@@ -102,6 +102,16 @@ class Connection:
             return self._without(operation)
         self.availability.succeeded(self.server.address)
         return result
+
+    def glance(self, operation: Operation[T]) -> T:
+        """Run the operation for somebody who looks: soon or not at all, and never without Redis.
+
+        Raises:
+            StorageUnavailable: Redis could not be reached; see `retry.in_haste`.
+        """
+        self._refuse_if_closed()
+        attempts = operation.attempts()
+        return retry.call(retry.in_haste(self.policy), lambda: self._attempt(next(attempts)))
 
     def nodes(self) -> Layout:
         """Name the nodes that hold keys, for operations on each of them (`Operation.node`).
@@ -156,12 +166,12 @@ class Connection:
             raise MemoryClosedError
 
     def _asks(self, operation: Operation[T]) -> bool:
-        if not self._stateless or operation.absent is None:
+        if not self.stateless or operation.absent is None:
             return True
         return self.availability.may_ask(time.monotonic())
 
     def _gives_up_on(self, operation: Operation[T]) -> bool:
-        if not self._stateless:
+        if not self.stateless:
             return True
         self.availability.failed(time.monotonic(), self.server.address)
         return operation.absent is None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_memory.errors import ConfigurationError, StorageUnavailable
@@ -92,6 +92,14 @@ def checked(policy: object) -> RetryPolicy:
             f"{type(policy).__module__}.{type(policy).__name__}"
         )
     return policy
+
+
+def in_haste(policy: RetryPolicy) -> RetryPolicy:
+    """Give the policy for a person who waits: one more attempt, and 5 s for all at most.
+
+    The second attempt starts an embedded server, or leaves a connection that broke while idle.
+    """
+    return replace(policy, attempts=min(2, policy.attempts), deadline=min(5.0, policy.deadline))
 
 
 # A thread cannot be interrupted while it waits, as a task can: it must not begin to.

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any
 
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import CorruptedDataError
 from langchain_redis_memory.storage.codec import stored_at
 from langchain_redis_memory.storage.exact import decode_value, encode_value
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.storage.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Shown):
     """The summary of a session.
 
     Attributes:
@@ -46,6 +48,11 @@ class Summary:
     text: str = field(repr=False)  # people's words
     messages: int
     written: datetime
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.counts import summary_card  # noqa: PLC0415 - see `Shown`
+
+        return summary_card(self)
 
 
 @dataclass(frozen=True, slots=True)

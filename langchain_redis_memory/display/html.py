@@ -1,0 +1,170 @@
+"""Cards as HTML that can stand in any page.
+
+All text is escaped. There is no script, no link, no picture and nothing that is loaded from
+elsewhere. Styles stand at their elements, so that they reach nothing else and notebooks keep them
+that take style sheets out. Colours are the page's own, some of them thinned: so it can be read on
+light and on dark.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, NewType, assert_never
+
+from langchain_redis_memory.display.cards import Card, Fold, Note, Part, Said, Table, Tree, Words
+from langchain_redis_memory.display.words import in_line, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_redis_memory.display.cards import Twig
+
+Markup = NewType("Markup", str)
+"""HTML; whatever else is text, and goes through `_text` or `_line`."""
+
+_MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:0.92em"
+_FAINT = "opacity:0.72"
+_EDGE = "1px solid rgba(128,128,128,0.35)"
+_TINT = "rgba(128,128,128,0.1)"
+_WRAP = "white-space:pre-wrap;overflow-wrap:anywhere;overflow:hidden"
+_CARD = (
+    f"border:{_EDGE};border-radius:8px;padding:10px 14px;margin:4px 0;max-width:52em;"
+    "text-align:left;line-height:1.45;font-size:14px;"
+    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif"
+)
+_ROLES = {
+    "user": "rgba(59,130,246,0.9)",
+    "assistant": "rgba(16,163,105,0.9)",
+    "system": "rgba(168,85,247,0.9)",
+    "tool": "rgba(217,138,20,0.9)",
+}
+_OTHER = "rgba(128,128,128,0.9)"
+_TONES = {
+    "plain": _FAINT,
+    "warning": "border-left:3px solid rgba(217,138,20,0.9);padding-left:8px",
+    "problem": "border-left:3px solid rgba(220,60,60,0.9);padding-left:8px",
+}
+
+
+def as_html(card: Card) -> str:
+    """Write a card."""
+    return _tag("div", _CARD, _head(card), *map(_part, card.body))
+
+
+def _tag(name: str, style: str, *inside: Markup, **attributes: str) -> Markup:
+    given = {"style": style, **attributes} if style else attributes
+    told = "".join(f' {key}="{escape(value)}"' for key, value in given.items())
+    return Markup(f"<{name}{told}>{''.join(inside)}</{name}>")
+
+
+def _text(text: str) -> Markup:
+    return Markup(escape(seen(text)))
+
+
+def _line(text: str) -> Markup:
+    return Markup(escape(in_line(text)))
+
+
+def _head(card: Card) -> Markup:
+    kind = _tag("span", "font-weight:600", _line(card.kind))
+    name = _tag("span", "margin-left:0.6em;overflow-wrap:anywhere", _own(card.name))
+    title = _tag("div", "", kind, *([name] if card.name else []))
+    if not card.facts:
+        return title
+    style = f"display:flex;flex-wrap:wrap;gap:0 1.2em;font-size:0.92em;{_FAINT}"
+    return Markup(title + _tag("div", style, *(_fact(*fact) for fact in card.facts)))
+
+
+def _fact(name: str, value: str) -> Markup:
+    label = Markup(_line(name) + " ") if name else Markup("")
+    style = f"overflow-wrap:anywhere;{_MONO}" if name == "key" else "overflow-wrap:anywhere"
+    return _tag("span", "", label, _tag("span", style, _own(value)))
+
+
+def _own(text: str) -> Markup:
+    """Write an id, whose direction is its own affair."""
+    return _tag("bdi", "", _line(text))
+
+
+def _part(part: Part) -> Markup:
+    match part:
+        case Words():
+            return _words(part)
+        case Note():
+            return _note(part)
+        case Fold():
+            return _fold(part)
+        case Said():
+            return _said(part)
+        case Table():
+            return _table(part)
+        case Tree():
+            return _tree(part)
+        case _:
+            assert_never(part)
+
+
+def _words(words: Words) -> Markup:
+    if words.is_code:
+        style = f"{_WRAP};{_MONO};background:{_TINT};border-radius:4px;padding:4px 8px;margin:2px 0"
+        return _tag("div", style, _text(words.text), dir="ltr")
+    return _tag("div", _WRAP, _text(words.text), dir="auto")
+
+
+def _note(note: Note) -> Markup:
+    style = f"font-size:0.92em;margin:2px 0;overflow-wrap:anywhere;{_TONES[note.tone]}"
+    return _tag("div", style, _line(note.text))
+
+
+def _fold(fold: Fold) -> Markup:
+    tone = "" if fold.tone == "plain" else f"font-weight:600;{_TONES[fold.tone]}"
+    label = _tag("span", f"{_MONO};overflow-wrap:anywhere", _own(fold.label))
+    hint = _tag("span", f"margin-left:0.6em;{tone or _FAINT}", _own(fold.hint))
+    summary = _tag("summary", "cursor:pointer", label, *([hint] if fold.hint else []))
+    inside = _tag("div", "margin:2px 0 4px 16px", *map(_part, fold.body))
+    return _tag("details", "margin:4px 0", summary, inside)
+
+
+def _said(said: Said) -> Markup:
+    edge = f"border-left:3px solid {_ROLES.get(said.role, _OTHER)}"
+    who = _tag("span", "font-weight:600", _own(said.who))
+    when = _tag("span", f"font-size:0.85em;margin-left:0.8em;{_FAINT}", _line(said.when))
+    head = _tag("div", "", who, *([when] if said.when else []))
+    return _tag("div", f"{edge};padding:0 0 0 10px;margin:10px 0 0", head, *map(_part, said.body))
+
+
+def _table(table: Table) -> Markup:
+    def row(name: str, cells: Iterable[str], style: str) -> Markup:
+        return _tag(
+            "tr",
+            "background:transparent",
+            *(
+                _tag(
+                    name,
+                    f"{style};text-align:{'right' if i in table.numbers else 'left'};"
+                    "padding:3px 16px 3px 0;overflow-wrap:anywhere;vertical-align:top",
+                    _own(cell),
+                )
+                for i, cell in enumerate(cells)
+            ),
+        )
+
+    heads = row("th", table.heads, f"font-weight:600;border-bottom:{_EDGE}")
+    rows = (row("td", cells, "font-weight:normal") for cells in table.rows)
+    style = "border-collapse:collapse;margin:8px 0 2px;font-size:1em;border:none"
+    return _tag("table", style, _tag("thead", "", heads), _tag("tbody", "", *rows))
+
+
+def _tree(tree: Tree) -> Markup:
+    return _tag("div", "margin:8px 0 0", *map(_twig, tree.twigs))
+
+
+def _twig(twig: Twig) -> Markup:
+    name = _tag("span", "font-weight:600", _own(twig.name))
+    value = _tag(
+        "span", f"margin-left:0.6em;{_WRAP}{';' + _FAINT if twig.twigs else ''}", _own(twig.value)
+    )
+    if not twig.twigs:
+        return _tag("div", "padding-left:16px;text-indent:-16px;margin-left:16px", name, value)
+    inside = _tag("div", f"margin-left:5px;border-left:{_EDGE}", *map(_twig, twig.twigs))
+    return _tag("details", "", _tag("summary", "cursor:pointer", name, value), inside, open="")
