@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 CHAT_ARGS ?=
 
-.PHONY: demo chat test faults bench lint types notebooks format clean help
+.PHONY: demo chat test faults bench lint types notebooks check-notebooks format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
@@ -17,7 +17,8 @@ help:
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
 	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
 	@echo "make lint    check style          make types   check types"
-	@echo "make notebooks  run the notebooks"
+	@echo "make notebooks        run the notebooks, and write what they show"
+	@echo "make check-notebooks  run them, and compare that with what is committed"
 	@echo "make format  put style right      make clean   remove what make made"
 
 demo: $(VENV)/.package
@@ -43,9 +44,11 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# Runs each from top to bottom and writes its outputs.
 notebooks: $(VENV)/.dev
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/python -m notebooks
+
+check-notebooks: $(VENV)/.dev
+	$(BIN)/python -m notebooks --check
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from notebooks.outputs import differences, sources
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 CELL_SECONDS = 120
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -49,10 +51,14 @@ def refresh(path: Path, *, write: bool) -> list[str]:
     """Run a notebook, and write its outputs if they are to be written and say something new.
 
     Returns:
-        What is wrong with it: what it left behind, and without `write` where its outputs differ.
+        What is wrong with it: an error, what it left behind, and without `write` where its outputs
+        differ from those that are committed.
     """
     committed = nbformat.read(path, as_version=4)
-    run, left = execute(committed)
+    try:
+        run, left = execute(committed)
+    except CellExecutionError as error:
+        return [_COLOUR.sub("", str(error))]
     changed = differences(committed, run)
     if write and (changed or sources(committed) != sources(run) or not _is_whole(committed)):
         nbformat.write(run, path)

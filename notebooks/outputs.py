@@ -12,13 +12,14 @@ _NOISE = (
     (re.compile(r"0x[0-9a-f]{6,}"), "<address>"),
     (re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|\+00:00)?"), "<time>"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?\b"), "<time>"),
+    (re.compile(r"\b\d+ (?:days?|h|min|s)(?: \d+ (?:h|min|s))?\b"), "<while>"),
     (re.compile(r"\d+ writes were dropped"), "<some> writes were dropped"),
 )
 """What is another one in each run, and what stands for it where two runs are compared."""
 
 
 def told(cell: dict[str, Any]) -> list[str]:
-    """Give the lines that a code cell shows; a picture is a line that names its kind."""
+    """Give the lines that a code cell shows."""
     lines: list[str] = []
     # How a stream is parted into outputs is a matter of time.
     for name, outputs in groupby(cell["outputs"], key=lambda output: output.get("name")):
@@ -51,11 +52,9 @@ def _text(output: dict[str, Any]) -> str:
         return "".join(output["text"])
     if output["output_type"] == "error":
         return f"{output['ename']}: {output['evalue']}\n"
-    shown = {kind: "".join(text) for kind, text in sorted(output["data"].items())}
-    return "".join(
-        f"{kind}\n" if kind.startswith("image/") else f"{kind}: {text}\n"
-        for kind, text in shown.items()
-    )
+    # What is there as plain text too is another look of the same.
+    plain = "".join(output["data"].get("text/plain", ""))
+    return f"{', '.join(sorted(output['data']))}:\n{plain}\n"
 
 
 def _quiet(line: str) -> str:
