@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         UnstorableError,
     )
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.inspection.doctor import Diagnosis
+    from langchain_redis_memory.inspection.figures import Stats
+    from langchain_redis_memory.inspection.findings import Finding
+    from langchain_redis_memory.inspection.walking import Walked
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.moving.restoring import Transfer
     from langchain_redis_memory.offline_model import OfflineChatModel
@@ -49,7 +53,9 @@ __all__ = [
     "ConfigurationError",
     "ContextProvider",
     "CorruptedDataError",
+    "Diagnosis",
     "ExecutionCache",
+    "Finding",
     "ImportConflictError",
     "MemoryClosedError",
     "MemoryContext",
@@ -68,6 +74,7 @@ __all__ = [
     "RunnableWithRedisHistory",
     "SessionInfo",
     "SessionPage",
+    "Stats",
     "StorageRejected",
     "StorageUnavailable",
     "Summary",
@@ -76,6 +83,7 @@ __all__ = [
     "Transfer",
     "TurnNotSavedError",
     "UnstorableError",
+    "Walked",
     "Window",
     "__version__",
 ]
@@ -86,6 +94,8 @@ _HOMES = {
     "ConfigurationError": "errors",
     "ContextProvider": "context",
     "CorruptedDataError": "errors",
+    "Diagnosis": "inspection.doctor",
+    "Finding": "inspection.findings",
     "ImportConflictError": "errors",
     "ExecutionCache": "caching.cache",
     "MemoryClosedError": "errors",
@@ -105,6 +115,7 @@ _HOMES = {
     "RunnableWithRedisHistory": "runnable",
     "SessionInfo": "sessions.listing",
     "SessionPage": "sessions.listing",
+    "Stats": "inspection.figures",
     "StorageRejected": "errors",
     "StorageUnavailable": "errors",
     "Summary": "summaries.stored",
@@ -113,6 +124,7 @@ _HOMES = {
     "Transfer": "moving.restoring",
     "TurnNotSavedError": "errors",
     "UnstorableError": "errors",
+    "Walked": "inspection.walking",
     "Window": "window",
 }
 

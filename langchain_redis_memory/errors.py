@@ -56,7 +56,19 @@ class StorageUnavailable(RedisMemoryError):  # noqa: N818 - the name says the st
 
 
 class StorageRejected(RedisMemoryError):  # noqa: N818 - the counterpart of StorageUnavailable
-    """Redis answered, and refused; trying again would not help."""
+    """Redis answered, and refused; trying again would not help.
+
+    Attributes:
+        code: What the server calls the reason, such as ``NOPERM`` or ``WRONGTYPE``; empty if it
+            gave no name to it, or it was not the server who refused.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.code)
 
 
 class CorruptedDataError(RedisMemoryError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_redis_memory.caching.part import Caches
 from langchain_redis_memory.chats import Chats
 from langchain_redis_memory.display.shown import Shown
+from langchain_redis_memory.inspection.part import Inspection
 from langchain_redis_memory.limits import SEVEN_DAYS
 from langchain_redis_memory.moving.part import Adoption, Archive
 from langchain_redis_memory.opening import Opening
@@ -44,6 +45,7 @@ class RedisMemory(
     Caches,
     Texts,
     Shown,
+    Inspection,
 ):
     """Memory of conversations in Redis.
 

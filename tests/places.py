@@ -82,6 +82,7 @@ class Embedded(Place):
     """Every caller that finds the server's state unknown looks whether it runs."""
 
     def __init__(self, directory):
+        self.url = ""  # it has none
         self.directory = directory
         self.keeper = RedisMemory.embedded(directory)
         self.keeper.ping()
@@ -362,6 +363,16 @@ def place(request, places):
         place.servers[0].close()
     if isinstance(place, Embedded):
         place.keeper.close()
+
+
+def refused_at(place):
+    """Name what the servers of a place have refused, and have them forget it."""
+    refused = set()
+    for server in place.servers:
+        for entry in server.execute_command("ACL", "LOG"):
+            refused.add(dict(zip(entry[::2], entry[1::2], strict=True))["object"])
+        server.execute_command("ACL", "LOG", "RESET")
+    return refused
 
 
 class Sync:

@@ -21,13 +21,19 @@ LAYERS = [
     {"agents.ids", "agents.thread"},
     {
         *("chats", "opening", "texts", "caching.part", "moving.part", "profiles.part"),
-        *("sessions.part", "sessions.removal", "summaries.part"),
+        *("sessions.part", "sessions.removal", "summaries.part", "inspection.part"),
     },
     {
         *("display.counts", "display.conversations", "display.memories", "display.profiles"),
         "display.sessions",
     },
     {"sessions.listing", "moving.adoption", "moving.archive", "caching.cache"},
+    {"inspection.doctor"},
+    {"inspection.contents"},
+    {"inspection.survey"},
+    {"inspection.rankings", "inspection.about_server", "inspection.reaching"},
+    {"inspection.walking", "inspection.permissions", "inspection.facts", "inspection.figures"},
+    {"inspection.findings"},
     {"context"},
     {"profiles.profile"},
     {"settings.reading"},
@@ -90,12 +96,14 @@ WORKERS = [
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),
     *("display.cards", "display.conversations", "display.html", "display.plain", "display.words"),
+    *("inspection.survey", "inspection.doctor", "inspection.figures", "inspection.walking"),
 ]
 """What does the work of a memory's parts, which most programs use few of."""
 APART = {
     "agents",
     "caching",
     "display",
+    "inspection",
     "moving",
     "profiles",
     "sessions",

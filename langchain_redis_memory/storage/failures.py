@@ -63,12 +63,13 @@ _REJECTED: dict[str, str] = {
     "MISCONF": "the server cannot persist its data and takes no writes; look at its log and disk",
 }
 _REJECTED_CLASSES: dict[type[Exception], str] = {
-    redis_errors.AuthenticationError: _AUTH,
-    redis_errors.AuthenticationWrongNumberOfArgsError: _AUTH,
-    redis_errors.AuthorizationError: _PERMISSION,
-    redis_errors.NoPermissionError: _PERMISSION,
-    redis_errors.OutOfMemoryError: _FULL,
+    redis_errors.AuthenticationError: "WRONGPASS",
+    redis_errors.AuthenticationWrongNumberOfArgsError: "WRONGPASS",
+    redis_errors.AuthorizationError: "NOPERM",
+    redis_errors.NoPermissionError: "NOPERM",
+    redis_errors.OutOfMemoryError: "OOM",
 }
+"""Errors of which redis-py has taken the code away."""
 _AWAY_CLASSES = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
@@ -95,18 +96,23 @@ def translate(error: Exception, operation: Operation[Any], address: str) -> Redi
         )
     if isinstance(error, _NO_PRIMARY) and text.endswith("(AuthenticationError)"):
         return StorageRejected(f"{what}: {_SENTINELS_AUTH}")
-    for kind, advice in _REJECTED_CLASSES.items():
-        if any(isinstance(cause, kind) for cause in causes):
-            return StorageRejected(f"{what}: {advice.format(text=text)}")
-    code = found[0] if (found := _CODE.search(text)) else ""
-    if _DENIED_IN_SCRIPT in text:
-        code = "NOPERM"
+    code = _code_of(causes, text)
     if code in _REJECTED:
-        return StorageRejected(f"{what}: {_REJECTED[code].format(text=text, key=operation.key)}")
+        advice = _REJECTED[code].format(text=text, key=operation.key)
+        return StorageRejected(f"{what}: {advice}", code)
     if code or isinstance(error, _AWAY_CLASSES):
         hint = " Is a server running there?" if "refused" in text else ""
         return StorageUnavailable(f"{what}: {text or type(error).__name__}{hint}")
     return StorageRejected(f"{what}: {text or type(error).__name__}")
+
+
+def _code_of(causes: Sequence[BaseException], text: str) -> str:
+    for kind, code in _REJECTED_CLASSES.items():
+        if any(isinstance(cause, kind) for cause in causes):
+            return code
+    if _DENIED_IN_SCRIPT in text:
+        return "NOPERM"
+    return found[0] if (found := _CODE.search(text)) else ""
 
 
 def _forget_secrets(error: BaseException) -> None:

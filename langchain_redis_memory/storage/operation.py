@@ -31,10 +31,12 @@ class Layout:
     Args:
         nodes: As `Operation.node` takes them; None alone for a server that is no cluster.
         owners: The same number as long as no slot has moved.
+        slots: One of the slots of each node; None for a server that is no cluster.
     """
 
     nodes: tuple[Any, ...] = field(compare=False)
     owners: int = 0
+    slots: tuple[int | None, ...] = field(default=(None,), compare=False)
 
 
 class NodeGoneError(RedisMemoryError):
@@ -110,6 +112,10 @@ class Operation(Generic[T]):
     """Which node of a cluster, as the executor names it; None for the one that owns the keys."""
     parts: tuple[Operation[Any], ...] = ()
     """What it was made of by `combined`."""
+    takes_refusals: bool = False
+    """Whether what the server refuses is a reply like others: a `StorageRejected`."""
+    read_again: Callable[[Sequence[Any]], T] | None = None
+    """How the replies to `again` are read, if not as the others."""
 
     def part(self, position: int) -> Operation[Any]:
         """Give the part that a command belongs to, for errors."""
@@ -122,7 +128,11 @@ class Operation(Generic[T]):
     def attempts(self) -> Iterator[Operation[T]]:
         """Give what to send at the first attempt, and at each one after it."""
         yield self
-        yield from repeat(self if self.again is None else replace(self, commands=self.again))
+        if self.again is None:
+            yield from repeat(self)
+        else:
+            read = self.read_again or self.read
+            yield from repeat(replace(self, commands=self.again, read=read))
 
 
 def combined(result: Callable[..., T], *operations: Operation[Any]) -> Operation[T]:

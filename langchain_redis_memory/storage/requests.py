@@ -8,6 +8,7 @@ import hiredis
 import redis.asyncio
 from redis import exceptions as redis_errors
 
+from langchain_redis_memory.errors import StorageRejected
 from langchain_redis_memory.storage.failures import translate
 from langchain_redis_memory.storage.operation import (
     Command,
@@ -74,10 +75,13 @@ def replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) 
 
 
 def checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:
-    """Give the replies, unless one of them is an error."""
+    """Give the replies, unless one of them is an error that the operation does not take."""
     for position, reply in enumerate(replies):
         if isinstance(reply, Exception):
-            raise translate(reply, operation.part(position), address) from reply
+            error = translate(reply, operation.part(position), address)
+            if not (operation.takes_refusals and isinstance(error, StorageRejected)):
+                raise error from reply
+            replies[position] = error
     return replies
 
 
@@ -87,7 +91,9 @@ def layout_of(client: Any) -> Layout:
         return Layout((None,))
     slots: dict[int, Any] = client.nodes_manager.slots_cache
     owners = hash(tuple((slot, nodes[0].name) for slot, nodes in sorted(slots.items())))
-    return Layout(tuple(client.get_primaries()), owners)
+    primaries = tuple(client.get_primaries())
+    some = {nodes[0].name: slot for slot, nodes in slots.items()}
+    return Layout(primaries, owners, tuple(some.get(node.name) for node in primaries))
 
 
 def refuse_if_gone(node: Any, client: Any) -> None:

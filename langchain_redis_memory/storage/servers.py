@@ -27,6 +27,10 @@ class Server(Protocol):
     """Whether it is a cluster, where one call cannot reach keys of several slots."""
 
     @property
+    def encrypts(self) -> bool:
+        """Whether what is sent is encrypted."""
+
+    @property
     def limit(self) -> int | None:
         """How many operations the threads, or one event loop, may have under way at once.
 
@@ -74,6 +78,15 @@ class GivenClients:
         )
         self.address = _address(client if client is not None else async_client)
 
+    @property
+    def encrypts(self) -> bool:
+        """See `Server.encrypts`."""
+        client: Any = self._client if self._client is not None else self._async_client
+        if self.spans_slots:
+            options = client.nodes_manager.connection_kwargs
+            return bool(options.get("ssl")) or _is_encrypted(options.get("connection_class"))
+        return _is_encrypted(client.connection_pool.connection_class)
+
     def prepare(self) -> None:
         """See `Server.prepare`."""
 
@@ -105,6 +118,11 @@ def _expect(name: str, value: object, kinds: Any) -> None:
             f"{name} must be a {package}.Redis or {package}.RedisCluster, "
             f"not {type(value).__module__}.{type(value).__name__}"
         )
+
+
+def _is_encrypted(connections: Any) -> bool:
+    kinds = (redis.SSLConnection, redis.asyncio.SSLConnection)
+    return isinstance(connections, type) and issubclass(connections, kinds)
 
 
 def _address(client: Any) -> str:

@@ -85,6 +85,11 @@ class Standalone:
         """
         return int(self._options["max_connections"])
 
+    @property
+    def encrypts(self) -> bool:
+        """See `Server.encrypts`."""
+        return self._at.tls
+
     def prepare(self) -> None:
         """See `Server.prepare`."""
 

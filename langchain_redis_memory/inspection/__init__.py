@@ -1,0 +1,1 @@
+"""Looking at what a memory holds, and at the server that holds it."""
