@@ -123,7 +123,7 @@ class _Draft:
         except CorruptedDataError as error:
             return cls(None, damage=str(error))
         when = None
-        with suppress(ValueError, TypeError, AttributeError, OverflowError, OSError):
+        with suppress(KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
             # Elements that other libraries wrote have no token.
             when = stored_at(load_element(element, key, position)["append"])
         return cls(message, when)

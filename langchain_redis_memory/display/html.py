@@ -46,7 +46,7 @@ _TONES = {
 }
 
 
-def as_html(card: Card) -> str:
+def written(card: Card) -> str:
     """Write a card."""
     return _tag("div", _CARD, _head(card), *map(_part, card.body))
 
@@ -71,14 +71,14 @@ def _head(card: Card) -> Markup:
     title = _tag("div", "", kind, *([name] if card.name else []))
     if not card.facts:
         return title
-    style = f"display:flex;flex-wrap:wrap;gap:0 1.2em;font-size:0.92em;{_FAINT}"
+    style = "display:flex;flex-wrap:wrap;gap:0 1.2em;font-size:0.92em"
     return Markup(title + _tag("div", style, *(_fact(*fact) for fact in card.facts)))
 
 
 def _fact(name: str, value: str) -> Markup:
-    label = Markup(_line(name) + " ") if name else Markup("")
+    label = [_tag("span", _FAINT, _line(name)), Markup(" ")] if name else []
     style = f"overflow-wrap:anywhere;{_MONO}" if name == "key" else "overflow-wrap:anywhere"
-    return _tag("span", "", label, _tag("span", style, _own(value)))
+    return _tag("span", "", *label, _tag("span", style, _own(value)))
 
 
 def _own(text: str) -> Markup:
@@ -134,25 +134,26 @@ def _said(said: Said) -> Markup:
 
 
 def _table(table: Table) -> Markup:
-    def row(name: str, cells: Iterable[str], style: str) -> Markup:
-        return _tag(
-            "tr",
-            "background:transparent",
-            *(
-                _tag(
-                    name,
-                    f"{style};text-align:{'right' if i in table.numbers else 'left'};"
-                    "padding:3px 16px 3px 0;overflow-wrap:anywhere;vertical-align:top",
-                    _own(cell),
-                )
-                for i, cell in enumerate(cells)
-            ),
-        )
-
-    heads = row("th", table.heads, f"font-weight:600;border-bottom:{_EDGE}")
-    rows = (row("td", cells, "font-weight:normal") for cells in table.rows)
-    style = "border-collapse:collapse;margin:8px 0 2px;font-size:1em;border:none"
+    heads = _row("th", table.heads, table.numbers, f"font-weight:600;border-bottom:{_EDGE}")
+    rows = (_row("td", cells, table.numbers, "font-weight:normal") for cells in table.rows)
+    # Notebooks style tables and their cells: what matters is said at each.
+    style = (
+        "border-collapse:collapse;border:none;margin:8px 0 2px;table-layout:auto;"
+        "font:inherit;color:inherit"
+    )
     return _tag("table", style, _tag("thead", "", heads), _tag("tbody", "", *rows))
+
+
+def _row(name: str, cells: Iterable[str], numbers: frozenset[int], style: str) -> Markup:
+    style = f"{style};padding:3px 20px 3px 0;vertical-align:top;overflow-wrap:anywhere"
+    return _tag(
+        "tr",
+        "background:transparent",
+        *(
+            _tag(name, f"{style};text-align:{'right' if i in numbers else 'left'}", _own(cell))
+            for i, cell in enumerate(cells)
+        ),
+    )
 
 
 def _tree(tree: Tree) -> Markup:
@@ -160,11 +161,12 @@ def _tree(tree: Tree) -> Markup:
 
 
 def _twig(twig: Twig) -> Markup:
-    name = _tag("span", "font-weight:600", _own(twig.name))
-    value = _tag(
-        "span", f"margin-left:0.6em;{_WRAP}{';' + _FAINT if twig.twigs else ''}", _own(twig.value)
-    )
+    name = _tag("span", "font-weight:600;overflow-wrap:anywhere", _own(twig.name))
+    style = f"margin-left:0.6em;overflow-wrap:anywhere{';' + _FAINT if twig.twigs else ''}"
+    value = _tag("span", style, _own(twig.value))
     if not twig.twigs:
-        return _tag("div", "padding-left:16px;text-indent:-16px;margin-left:16px", name, value)
-    inside = _tag("div", f"margin-left:5px;border-left:{_EDGE}", *map(_twig, twig.twigs))
+        return _tag("div", "margin-left:18px", name, value)
+    inside = _tag(
+        "div", f"margin-left:5px;padding-left:12px;border-left:{_EDGE}", *map(_twig, twig.twigs)
+    )
     return _tag("details", "", _tag("summary", "cursor:pointer", name, value), inside, open="")

@@ -17,15 +17,14 @@ _WIDTH = 79
 _SIGNS = {"plain": "", "warning": "! ", "problem": "! "}
 
 
-def as_text(card: Card) -> str:
+def written(card: Card) -> str:
     """Write a card, with no line break at its end."""
     return "\n".join(line.rstrip() for line in _lines(card))
 
 
 def _lines(card: Card) -> Iterator[str]:
-    yield in_line(f"{card.kind} {card.name}".rstrip())
-    facts = " · ".join(in_line(f"{name} {value}".strip()) for name, value in card.facts)
-    yield from _wrapped(facts, "")
+    yield f"{in_line(card.kind)} {in_line(card.name)}"
+    yield from _flowing(f"{in_line(name)} {in_line(value)}".strip() for name, value in card.facts)
     for part in card.body:
         if isinstance(part, Said | Table | Tree):
             yield ""
@@ -44,7 +43,7 @@ def _part(part: Part, margin: str) -> Iterator[str]:
             for inner in () if part.is_told else part.body:
                 yield from _part(inner, f"{margin}    ")
         case Said():
-            yield in_line(f"{part.who}  {part.when}".rstrip())
+            yield f"{in_line(part.who)}  {part.when}"
             for inner in part.body:
                 yield from _part(inner, f"{margin}  ")
         case Table():
@@ -53,6 +52,19 @@ def _part(part: Part, margin: str) -> Iterator[str]:
             yield from _twigs(part.twigs, margin)
         case _:
             assert_never(part)
+
+
+def _flowing(facts: Iterable[str]) -> Iterator[str]:
+    """Put facts beside each other, as many as a line holds."""
+    line = ""
+    for fact in facts:
+        longer = f"{line} · {fact}" if line else fact
+        if line and len(longer) > _WIDTH:
+            yield line
+            longer = fact
+        line = longer
+    if line:
+        yield line
 
 
 def _wrapped(text: str, margin: str) -> Iterator[str]:

@@ -58,13 +58,13 @@ def moment(when: datetime, after: datetime | None = None) -> str:
 
 def lasting(seconds: float) -> str:
     """Write a time to live, in its two largest units: ``6 days 23 h``."""
-    left = round(seconds)
     for (name, size), (smaller, part) in zip(_UNITS, (*_UNITS[1:], ("s", 1)), strict=True):
+        left = round(seconds / part) * part
         if left >= size:
             more = left % size // part
             first = counted(left // size, name) if name == "day" else f"{left // size} {name}"
             return f"{first} {more} {smaller}" if more else first
-    return f"{left} s" if left else "less than 1 s"
+    return f"{round(seconds)} s" if round(seconds) else "less than 1 s"
 
 
 def expiry(seconds: float | None) -> str:
