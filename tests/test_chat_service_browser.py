@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
-from chat_services import ROOT, ChatService
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
-from selenium.webdriver.chrome.service import Service
+from browsers import Browser
+from chat_services import ChatService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
-from servers import BINARY, CHROMEDRIVER, CHROMIUM, Node
+from servers import BINARY, Node
 
 from langchain_redis_memory.offline_model import HELP
 
 pytestmark = pytest.mark.chromium
 
-SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or ROOT / ".artifacts" / "screenshots")
-FLAGS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    *("--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--window-size=1100,720"),
-    "--force-color-profile=srgb",
-]
-PATIENCE = 60
 
-
-class Browser:
-    """A browser of one person: what it stores is its own, and gone at the end."""
-
-    def __init__(self, profile: Path) -> None:
-        assert CHROMIUM, "apt-get install chromium chromium-driver"
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options, Service(CHROMEDRIVER))
+class Visitor(Browser):
+    """Somebody on the page."""
 
     def open(self, service: ChatService) -> None:
         """Open the page as somebody new, or as who was here before."""
         self.driver.get(service.url)
-
-    def one(self, selector: str):
-        """Find an element."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector: str) -> list[str]:
-        """Read what elements hold, all at one moment."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
-        return self.driver.execute_script(script, selector)
-
-    def wait(self, condition, what: str):
-        """Wait until something is to be seen."""
-        replaced = (StaleElementReferenceException,)  # between finding it and looking at it
-        waiting = WebDriverWait(self.driver, PATIENCE, 0.05, replaced)
-        try:
-            return waiting.until(lambda _: condition())
-        except TimeoutException:
-            self.picture("waited_in_vain")
-            raise AssertionError(f"{what}: in vain; seen was {self.texts('body')}") from None
 
     def wait_for_state(self, state: str) -> None:
         """Wait until the page tells how the memory is."""
@@ -96,16 +53,6 @@ class Browser:
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(user, Keys.TAB)
 
-    def picture(self, name: str) -> None:
-        """Keep a picture of the page."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        assert self.driver.save_screenshot(SCREENSHOTS / f"{name}.png")
-
-    def complaints(self) -> list[str]:
-        """Give the errors of scripts, and what the page's policy has stopped."""
-        kinds = {"javascript", "security"}
-        return [e["message"] for e in self.driver.get_log("browser") if e["source"] in kinds]
-
 
 def complain_not(browser: Browser) -> None:
     """See that no script failed, and that nothing tried what the page's policy forbids."""
@@ -115,7 +62,7 @@ def complain_not(browser: Browser) -> None:
 @pytest.fixture(scope="module")
 def shared_browser(tmp_path_factory):
     """A browser for all tests: each has a service on a port of its own, and so its own storage."""
-    browser = Browser(tmp_path_factory.mktemp("browser"))
+    browser = Visitor(tmp_path_factory.mktemp("browser"))
     yield browser
     browser.driver.quit()
 
@@ -131,7 +78,7 @@ def browser(shared_browser):
 @pytest.fixture
 def other_browser(tmp_path):
     """A browser of somebody else."""
-    browser = Browser(tmp_path / "browser")
+    browser = Visitor(tmp_path / "browser")
     yield browser
     complain_not(browser)
     browser.driver.quit()

@@ -43,7 +43,7 @@ def _part(part: Part, margin: str) -> Iterator[str]:
             for inner in () if part.is_told else part.body:
                 yield from _part(inner, f"{margin}    ")
         case Said():
-            yield f"{in_line(part.who)}  {part.when}"
+            yield f"{in_line(part.who)}  {in_line(part.when)}"
             for inner in part.body:
                 yield from _part(inner, f"{margin}  ")
         case Table():
