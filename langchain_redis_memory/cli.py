@@ -6,10 +6,11 @@ say what is missing.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
 
@@ -21,15 +22,22 @@ _MISSING = 'The command needs the extra "cli": pip install "langchain-redis-memo
 
 
 def main() -> None:
-    """Run the command and exit: 0 it went well, 1 it did not, 2 it was called wrongly."""
+    """Run the command and exit.
+
+    With 0 when it went well, 1 when it did not, 2 when it was called wrongly, and 130 when Ctrl-C
+    has stopped it.
+    """
     _accept_any_text()
     try:
         _load_app()(prog_name="langchain-redis-memory")
     except KeyboardInterrupt:  # while it was loading
         sys.exit(130)
     except RedisMemoryError as error:
-        sys.stderr.write(f"Error: {' '.join(str(error).split())}\n")
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+        _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1)
+    except OSError as error:  # of a file that was named; where Redis is, it is one of ours
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    finally:
+        _flush()
 
 
 def _load_app() -> typer.Typer:
@@ -40,6 +48,18 @@ def _load_app() -> typer.Typer:
             raise
         sys.exit(_MISSING)
     return app
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    sys.stderr.write(f"Error: {' '.join(text.split())}\n")
+    sys.exit(code)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has left, as head does; Python would flush once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _accept_any_text() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_redis_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from langchain_redis_memory.limits import Limits
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.keys import Keys
@@ -40,6 +42,16 @@ class MemoryPart:
         from langchain_redis_memory.storage.steps import afollow  # noqa: PLC0415 - see the class
 
         return await afollow(self._connection, steps)
+
+    def _stream(self, steps: Steps[None]) -> Iterator[Any]:
+        from langchain_redis_memory.storage.steps import stream  # noqa: PLC0415 - see the class
+
+        return stream(self._connection, steps)
+
+    def _astream(self, steps: Steps[None]) -> AsyncIterator[Any]:
+        from langchain_redis_memory.storage.steps import astream  # noqa: PLC0415 - see the class
+
+        return astream(self._connection, steps)
 
 
 def check_progress(progress: object) -> None:

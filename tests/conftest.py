@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from command_line import run_command  # noqa: F401 - a fixture
 from hypothesis import settings
 from places import (  # noqa: F401 - fixtures
     certificates,

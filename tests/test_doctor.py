@@ -63,9 +63,8 @@ async def test_a_healthy_server_has_no_problem(place, do, request):
         return
     assert refused == set()
     assert there["server"] == there["eviction"] == there["memory"] == "ok"
-    assert there["replication"] == (
-        "ok" if name not in ("tls_cluster", "tls_sentinel") else "warning"
-    )
+    alone = name in ("tls_cluster", "tls_sentinel")
+    assert there["replication"] == ("warning" if alone else "ok")
     assert there["persistence"] == ("ok" if name == "embedded" else "warning")
     assert there.get("cluster") == ("ok" if "cluster" in name else None)
 
@@ -175,10 +174,9 @@ async def test_what_is_stored_is_looked_at(memory, do, server):
     """Damage, sessions for ever and very long ones, each with its key and its remedy."""
     server.client.lpush("agent:memory:a:u:damaged", f'{{"type": "human", "data": "{SECRET}')
     server.client.set("agent:profile:u", f'["{SECRET}"]')
-    server.client.eval(
-        "for i = 1, 5000 do redis.call('RPUSH', KEYS[1], '{}') end", 1, "agent:memory:a:u:long"
-    )
-    server.client.pexpire("agent:memory:a:u:long", 10**6)
+    long = "agent:memory:a:u:long"
+    server.client.eval("for i = 1, 5000 do redis.call('RPUSH', KEYS[1], '{}') end", 1, long)
+    server.client.pexpire(long, 10**6)
     server.client.set("agent:memory:a:execution_cache:e", "1")
     found = await do(memory, "doctor")
     damaged = of(found.findings, "content")
@@ -188,8 +186,9 @@ async def test_what_is_stored_is_looked_at(memory, do, server):
     assert any("'agent:profile:u'" in finding.text for finding in damaged)
     assert [finding.level for finding in of(found.findings, "expiry")] == ["warning", "note"]
     assert "1 session has no expiry" in of(found.findings, "expiry")[0].text
-    (long,) = [finding for finding in of(found.findings, "sizes") if finding.level == "warning"]
-    assert "'long'" in long.text
+    told = of(found.findings, "sizes")
+    (size,) = [finding for finding in told if finding.level == "warning"]
+    assert "'long'" in size.text
     assert SECRET not in repr(found)
     json.dumps([finding.text for finding in found.findings])
 

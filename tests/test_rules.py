@@ -27,7 +27,14 @@ LAYERS = [
         *("display.counts", "display.conversations", "display.memories", "display.profiles"),
         "display.sessions",
     },
-    {"sessions.listing", "moving.adoption", "moving.archive", "caching.cache"},
+    {
+        "sessions.listing",
+        "sessions.owners",
+        "sessions.transcript",
+        "moving.adoption",
+        "moving.archive",
+        "caching.cache",
+    },
     {"inspection.doctor"},
     {"inspection.contents"},
     {"inspection.survey"},
@@ -92,6 +99,7 @@ LAYERS = [
 ]
 WORKERS = [
     *("profiles.profile", "sessions.listing", "sessions.copying", "sessions.removing"),
+    *("sessions.owners", "sessions.transcript"),
     *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),

@@ -138,6 +138,8 @@ async def test_what_a_user_may_not_look_at_is_a_finding(do, tcp_server):
     with RedisMemory.from_url(f"redis://narrow:pw@127.0.0.1:{tcp_server.port}/0") as memory:
         found = await do(memory, "stats")
         await memory.aclose()
+    client.execute_command("ACL", "LOG", "RESET")
+    client.execute_command("ACL", "DELUSER", "narrow")
     assert (found.sessions, found.tells_bytes) == (1, True)
     (finding,) = found.findings
     assert finding.level == "warning"

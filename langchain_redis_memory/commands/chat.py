@@ -1,11 +1,9 @@
 """The command ``chat``: a conversation at the terminal that goes on where it stopped."""
 
-import os
 import sys
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -15,6 +13,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from rich.console import Console
 
 from langchain_redis_memory._version import __version__
+from langchain_redis_memory.commands.connecting import with_memory
+from langchain_redis_memory.commands.output import safe
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
 from langchain_redis_memory.history import RedisChatMessageHistory
 from langchain_redis_memory.memory import RedisMemory
@@ -24,32 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _TYPING_DELAY = 0.02  # seconds a word: one sees the offline model's reply come, and can stop it
-_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
+@with_memory
 def chat(
-    context: typer.Context,
+    memory: RedisMemory,
     *,
     session: Annotated[str, typer.Option(help="Which conversation to go on with.")] = "default",
     user: Annotated[str, typer.Option(help="Whose conversation it is.")] = "default",
     agent: Annotated[str, typer.Option(help="The agent the conversation belongs to.")] = "chat",
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="REDIS_URL",
-            show_envvar=True,
-            show_default=False,
-            help="A Redis server, such as redis://localhost:6379/0. Default: an embedded one.",
-        ),
-    ] = None,
-    directory: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            show_default="~/.local/share/langchain-redis-memory",
-            help="Where the embedded server keeps its data.",
-        ),
-    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -59,21 +42,18 @@ def chat(
     ] = None,
 ) -> None:
     """Chat at the terminal; leave, come back, and go on where you stopped."""
-    if directory and _given_by_hand(context, "url"):
-        raise typer.BadParameter("give either --url or --directory", param_hint="--directory")
     talker = _offline_model() if model is None else _load_model(model)
     with suppress(ImportError):
         import_module("readline")  # gives input() its line editing, where there is one
-    with _open(url, directory) as memory:
-        conversation = _Conversation(
-            chain=cast("Runnable[Any, BaseMessage]", memory.with_history(talker, agent=agent)),
-            history=memory.history(agent, user, session),
-            config={"configurable": {"user_id": user, "session_id": session}},
-            model=model or "offline model",
-            console=Console(highlight=False),
-        )
-        conversation.greet(memory.address, user, session)
-        conversation.run()
+    conversation = _Conversation(
+        chain=cast("Runnable[Any, BaseMessage]", memory.with_history(talker, agent=agent)),
+        history=memory.history(agent, user, session),
+        config={"configurable": {"user_id": user, "session_id": session}},
+        model=model or "offline model",
+        console=Console(highlight=False),
+    )
+    conversation.greet(memory.address, user, session)
+    conversation.run()
     raise typer.Exit(1 if conversation.failed else 0)
 
 
@@ -147,29 +127,11 @@ class _Conversation:
         # Closing tells the library that nobody reads on, so that it stores what was sent.
         with closing(cast("Generator[BaseMessage]", pieces)):
             for piece in pieces:
-                self.console.out(piece.text.translate(_CONTROL), highlight=False, end="")
+                self.console.out(safe(piece.text), highlight=False, end="")
         self.console.print()
 
     def _say(self, text: str, style: str) -> None:
-        self.console.print(text, style=style, markup=False, emoji=False)
-
-
-def _open(url: str | None, directory: Path | None) -> RedisMemory:
-    if url and not directory:
-        return RedisMemory.from_url(url)
-    return RedisMemory.embedded(directory or _default_directory())
-
-
-def _default_directory() -> Path:
-    """Follow the XDG base directory specification, by which a relative path does not count."""
-    configured = Path(os.environ.get("XDG_DATA_HOME", ""))
-    base = configured if configured.is_absolute() else Path.home() / ".local" / "share"
-    return base / "langchain-redis-memory"
-
-
-def _given_by_hand(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
+        self.console.print(safe(text), style=style, markup=False, emoji=False)
 
 
 def _offline_model() -> OfflineChatModel:

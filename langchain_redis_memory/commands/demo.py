@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -25,6 +24,7 @@ from langchain_redis_memory.commands.demo_worker import (
     USER,
     recorded_turns,
 )
+from langchain_redis_memory.commands.output import duration
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.samples import load_conversations
@@ -117,7 +117,7 @@ def _show_storage(show: Console, directory: Path) -> None:
         table = _grid()
         table.add_row("messages", f"{history.key}  ({history.count()} messages)")
         table.add_row("sessions", Keys().sessions(CHAT_AGENT, USER))
-        table.add_row("time to live", _duration(history.time_to_live()))
+        table.add_row("time to live", _lives(history.time_to_live()))
     show.print(table, "")
 
 
@@ -184,5 +184,5 @@ def _grid() -> Table:
     return table
 
 
-def _duration(seconds: float | None) -> str:
-    return "none: it never expires" if seconds is None else str(timedelta(seconds=round(seconds)))
+def _lives(seconds: float | None) -> str:
+    return "none: it never expires" if seconds is None else duration(seconds)

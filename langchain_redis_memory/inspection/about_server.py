@@ -118,7 +118,7 @@ def of_persistence(facts: Facts, appendfsync: str | None, save: str | None) -> I
     else:
         some = "snapshots only" if save else "no append-only file; snapshots perhaps"
         changes = _number(facts, "rdb_changes_since_last_save") or 0
-        text = f"{some}: a crash now would lose {changes:,} changes"
+        text = f"{some}: a crash loses what came after the last one, {changes:,} changes by now"
         yield Finding("warning", "persistence", text, remedy)
 
 

@@ -92,7 +92,7 @@ def _of_damage(damaged: Sequence[CorruptedDataError], read: int) -> Iterator[Fin
             text = f"element {error.position} of {error.key!r} is no message ({error.reason})"
             remedy = f"look at it with {at}; repair it with LSET, or clear the session"
         yield Finding("problem", "content", text, remedy)
-    if not damaged:
+    if read and not damaged:
         text = f"none of {read:,} sessions and profiles that were read on trial is damaged"
         yield Finding("ok", "content", text)
 

@@ -18,7 +18,7 @@ from langchain_redis_memory.moving.restoring import (
     restore_profile,
     restore_session,
 )
-from langchain_redis_memory.part import check_progress
+from langchain_redis_memory.part import check_flag, check_progress
 from langchain_redis_memory.reading import SessionEntry
 from langchain_redis_memory.storage.codec import load_element
 from langchain_redis_memory.storage.exact import decode_value
@@ -58,24 +58,33 @@ def export(
 
 
 def import_(
-    keys: Keys, file: IO[bytes], name: str, on_conflict: OnConflict, progress: Progress | None
+    keys: Keys,
+    file: IO[bytes],
+    name: str,
+    on_conflict: OnConflict,
+    progress: Progress | None,
+    *,
+    dry_run: bool,
 ) -> Steps[Transfer]:
     """Restore conversations and profiles from a file of that name; see `Archive.import_`."""
     check_progress(progress)
+    check_flag("dry_run", dry_run)
     for _ in read(file, name):
         yield Pause(0)  # an event loop has others to serve
     done = Transfer()
     for record in read(file, name):
-        done += yield from _restore(keys, record, on_conflict)
+        done += yield from _restore(keys, record, on_conflict, dry_run=dry_run)
         if progress is not None:
             progress(done)
     return done
 
 
-def _restore(keys: Keys, record: Record, on_conflict: OnConflict) -> Steps[Transfer]:
+def _restore(
+    keys: Keys, record: Record, on_conflict: OnConflict, *, dry_run: bool
+) -> Steps[Transfer]:
     if not isinstance(record, SessionRecord):
         key = keys.profile(record.user, record.agent)
-        return restore_profile(key, record.value, record.ttl_ms, on_conflict)
+        return restore_profile(key, record.value, record.ttl_ms, on_conflict, dry_run=dry_run)
     ids = record.agent, record.user
     session = Restorable(
         keys.session(*ids, record.session),
@@ -85,7 +94,7 @@ def _restore(keys: Keys, record: Record, on_conflict: OnConflict) -> Steps[Trans
         record.last_active_ms,
         record.summary,
     )
-    return restore_session(session, on_conflict)
+    return restore_session(session, on_conflict, dry_run=dry_run)
 
 
 class _Export:

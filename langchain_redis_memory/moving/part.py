@@ -77,6 +77,7 @@ class Archive(MemoryPart):
         path: str | os.PathLike[str],
         *,
         on_conflict: OnConflict = "error",
+        dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Transfer:
         """Restore what `export` has written; repeating it adds nothing.
@@ -91,6 +92,7 @@ class Archive(MemoryPart):
             on_conflict: What to do with a conversation or a profile that differs from what is
                 there: "error" raises before anything of it is written, "skip" leaves what is
                 there, "replace" removes that.
+            dry_run: Store nothing, and tell what would be stored; the file is checked as ever.
             progress: Called with what was done so far, after each line.
 
         Returns:
@@ -108,7 +110,7 @@ class Archive(MemoryPart):
 
         check_on_conflict(on_conflict)
         with opened(path) as file:
-            steps = self._importing(file, os.fspath(path), on_conflict, progress)
+            steps = self._importing(file, os.fspath(path), on_conflict, progress, dry_run=dry_run)
             return self._follow(steps)
 
     async def aimport_(
@@ -116,6 +118,7 @@ class Archive(MemoryPart):
         path: str | os.PathLike[str],
         *,
         on_conflict: OnConflict = "error",
+        dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Transfer:
         """See `import_`."""
@@ -124,7 +127,7 @@ class Archive(MemoryPart):
 
         check_on_conflict(on_conflict)
         with opened(path) as file:
-            steps = self._importing(file, os.fspath(path), on_conflict, progress)
+            steps = self._importing(file, os.fspath(path), on_conflict, progress, dry_run=dry_run)
             return await self._afollow(steps)
 
     def _exporting(
@@ -135,11 +138,17 @@ class Archive(MemoryPart):
         return export(self._keys, file, agent, user, progress)
 
     def _importing(
-        self, file: IO[bytes], name: str, on_conflict: OnConflict, progress: Progress | None
+        self,
+        file: IO[bytes],
+        name: str,
+        on_conflict: OnConflict,
+        progress: Progress | None,
+        *,
+        dry_run: bool,
     ) -> Steps[Transfer]:
         from langchain_redis_memory.moving.archive import import_  # noqa: PLC0415 - see `MemoryPart`
 
-        return import_(self._keys, file, name, on_conflict, progress)
+        return import_(self._keys, file, name, on_conflict, progress, dry_run=dry_run)
 
 
 class Adoption(MemoryPart):

@@ -160,7 +160,7 @@ def _restore_summary(key: str, summary: Restored) -> Steps[None]:
 
 
 def restore_profile(
-    key: str, value: bytes, ttl_ms: int, on_conflict: OnConflict
+    key: str, value: bytes, ttl_ms: int, on_conflict: OnConflict, *, dry_run: bool = False
 ) -> Steps[Transfer]:
     """Store a profile unless it is there; see `restore_session`."""
     outcome = None
@@ -171,7 +171,7 @@ def restore_profile(
             return _conflict(key, on_conflict)
         is_there = agrees and there is not None
         outcome = outcome or (Transfer(unchanged=1) if is_there else Transfer(profiles=1))
-        if is_there or (yield _set(key, value, ttl_ms, only_if_absent=agrees)):
+        if is_there or dry_run or (yield _set(key, value, ttl_ms, only_if_absent=agrees)):
             return outcome
 
 

@@ -112,3 +112,13 @@ def _signed(text: bytes) -> bytes:
     count from 41 to 42 at once, one would be lost.
     """
     return text + f"{secrets.randbits(32):032b}".encode().translate(_BLANKS)
+
+
+def time_to_live(key: str) -> Operation[float | None]:
+    """Ask for how many seconds a profile still lives; None for ever, or if there is none."""
+    return Operation(
+        "looking for a profile",
+        (("PTTL", key),),
+        lambda replies: max(replies[0], 1) / 1000 if replies[0] >= 0 else None,
+        key,
+    )

@@ -1,4 +1,4 @@
-"""What of `RedisMemory` lists a user's sessions and copies them."""
+"""What of `RedisMemory` lists sessions, and whose they are, and copies them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from langchain_redis_memory.part import MemoryPart
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from langchain_redis_memory.sessions.copying import Until
     from langchain_redis_memory.sessions.listing import SessionPage
     from langchain_redis_memory.storage.steps import Steps
@@ -14,6 +16,40 @@ if TYPE_CHECKING:
 
 class Sessions(MemoryPart):
     """The sessions of a memory's users."""
+
+    def agents(self) -> Iterator[str]:
+        """Give each agent that has something stored, once, as SCAN finds them.
+
+        SCAN goes through all keys of the server, about a thousand a round trip. An agent that
+        begins meanwhile may be missing.
+
+        Raises:
+            StorageUnavailable: Redis could not be reached, also when going on without it.
+        """
+        return self._stream(self._naming_agents())
+
+    def aagents(self) -> AsyncIterator[str]:
+        """See `agents`."""
+        return self._astream(self._naming_agents())
+
+    def users(self, agent: str | None = None) -> Iterator[str]:
+        """Give each user of whom something is stored, once, as SCAN finds them; see `agents`.
+
+        About 100 bytes are held for each of them until all are given.
+
+        Args:
+            agent: Which agent's: who has a session with it or a profile for it. None for those of
+                all agents, and who has a profile for all.
+
+        Raises:
+            ConfigurationError: The id cannot be used.
+            StorageUnavailable: See `agents`.
+        """
+        return self._stream(self._naming_users(agent))
+
+    def ausers(self, agent: str | None = None) -> AsyncIterator[str]:
+        """See `users`."""
+        return self._astream(self._naming_users(agent))
 
     def sessions(
         self, agent: str, user: str, *, limit: int | None = None, after: str | None = None
@@ -95,6 +131,16 @@ class Sessions(MemoryPart):
     ) -> int:
         """See `copy_session`."""
         return await self._afollow(self._copying(agent, user, session, copy, until))
+
+    def _naming_agents(self) -> Steps[None]:
+        from langchain_redis_memory.sessions.owners import each_agent  # noqa: PLC0415 - see `MemoryPart`
+
+        return each_agent(self._keys)
+
+    def _naming_users(self, agent: str | None) -> Steps[None]:
+        from langchain_redis_memory.sessions.owners import each_user  # noqa: PLC0415 - see `MemoryPart`
+
+        return each_user(self._keys, agent)
 
     def _listing(
         self, agent: str, user: str, limit: int | None, after: str | None

@@ -87,7 +87,8 @@ class How(TypedDict, total=False):
 
     Attributes:
         dry_run: Remove nothing, and tell what would be removed.
-        progress: Called with the receipt so far whenever some keys were removed.
+        progress: Called with the receipt so far: whenever some keys were removed, and when a page
+            of keys held none that were meant.
     """
 
     dry_run: bool
@@ -169,8 +170,13 @@ class _Removing:
             meant = [(key, place) for key, place in meant if self._seen.is_new(key)]
         for begin in range(0, len(meant), _BATCH):
             yield from self._remove(meant[begin : begin + _BATCH])
-            if self._progress is not None:
-                self._progress(replace(self.receipt))
+            self._tell()
+        if not meant:
+            self._tell()  # what is meant may lie far apart among the keys of others
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(replace(self.receipt))
 
     def _remove(self, meant: list[tuple[bytes, Place]]) -> Steps[None]:
         # Counted before, as an answer may be lost, and what is removed twice was there once.

@@ -130,6 +130,12 @@ async def profiles(memory: RedisMemory) -> None:
     memory.profile("alice", model=dict)  # type: ignore[type-var]
 
 
+async def owners(memory: RedisMemory) -> None:
+    assert_type(list(memory.agents()), list[str])
+    assert_type([user async for user in memory.ausers("support")], list[str])
+    memory.users(1)  # type: ignore[arg-type]
+
+
 def older(person: Person) -> Person:
     return Person(age=person.age + 1)
 
@@ -141,6 +147,7 @@ async def aolder(person: Person) -> None:
 async def moved(memory: RedisMemory) -> None:
     assert_type(memory.export("memory.jsonl.gz", "support", user="alice"), Transfer)
     assert_type(await memory.aimport_("memory.jsonl.gz", on_conflict="skip"), Transfer)
+    assert_type(memory.import_("memory.jsonl.gz", dry_run=True), Transfer)
     memory.import_("memory.jsonl.gz", on_conflict="merge")  # type: ignore[arg-type]
     memory.adopt([HumanMessage("hi"), {"role": "user"}], agent="support", session="s1")
     await memory.aadopt("llama-index", agent="support", prefix="chat:", ids=lambda key: ("a", key))

@@ -1,0 +1,152 @@
+"""The command ``show``: a conversation to read."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date
+from typing import Annotated, Any
+
+import typer
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    SystemMessage,
+    ToolMessage,
+    message_to_dict,
+)
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from langchain_redis_memory.commands.connecting import with_memory
+from langchain_redis_memory.commands.listing import Agent, Session, User
+from langchain_redis_memory.commands.output import (
+    AsJson,
+    console,
+    counted,
+    duration,
+    emit,
+    in_quotes,
+    moment,
+    safe,
+    safe_line,
+)
+from langchain_redis_memory.errors import RedisMemoryError
+from langchain_redis_memory.memory import RedisMemory
+from langchain_redis_memory.sessions.transcript import Said, Transcript, transcript
+
+_ROLES = {"human": "user", "ai": "assistant"}
+_STYLES = {"user": "bold green", "assistant": "bold cyan", "system": "bold magenta"}
+_CALLS = {"tool_use", "tool_call", "function_call", "input_json_delta"}
+"""Content blocks that repeat what is in a message's tool calls."""
+
+
+@with_memory
+def show(
+    memory: RedisMemory,
+    agent: Agent,
+    user: User,
+    session: Session,
+    *,
+    last: Annotated[
+        int | None, typer.Option(min=1, show_default="all", help="How many of the last messages.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show tool calls, results and instructions whole.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a session as a transcript; its expiry is not put off."""
+    conversation = memory.conversation(agent, user, session)
+    found = conversation.connection.run(transcript(conversation, last))
+    if not found.messages:
+        raise RedisMemoryError(
+            f"there is no session {in_quotes(session)} of {in_quotes(user)} with "
+            f"{in_quotes(agent)}, or it has expired"
+        )
+    if as_json:
+        for said in found.said:
+            emit({"stored": said.stored, **message_to_dict(said.message)})
+        return
+    out = console()
+    out.print(Text(safe_line(f"{agent} / {user} / {session}"), "bold"))
+    out.print(_told(found), style="dim", end="\n\n")
+    for row in _rows(found.said, full=full):
+        out.print(row)
+
+
+def _told(found: Transcript) -> str:
+    shown = len(found.said)
+    some = f"the last {shown} of " if shown < found.messages else ""
+    active = moment(found.last_active)
+    return ", ".join(
+        [
+            some + counted(found.messages, "message"),
+            *([f"last active {active} UTC"] if active else []),
+            "never expires" if found.ttl is None else f"expires in {duration(found.ttl)}",
+        ]
+    )
+
+
+def _rows(said: Iterable[Said], *, full: bool) -> Iterator[Table | Text]:
+    """Give a row a message, and the day where it changes."""
+    day: date | None = None
+    for one in said:
+        if one.stored is not None and one.stored.astimezone(UTC).date() != day:
+            day = one.stored.astimezone(UTC).date()
+            yield Text(f"{day} (UTC)", "dim")
+        row = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        row.add_column(width=8, style="dim")
+        row.add_column(width=9, overflow="ellipsis", no_wrap=True)
+        row.add_column(ratio=1)
+        role = _role(one.message)
+        time = moment(one.stored).rpartition(" ")[2]
+        row.add_row(time, Text(role, _STYLES.get(role, "dim")), Group(*_lines(one.message, full)))
+        yield row
+
+
+def _role(message: BaseMessage) -> str:
+    kind = message.role if isinstance(message, ChatMessage) else message.type
+    kind = kind.removesuffix("Chunk").removesuffix("Message")
+    return safe_line(_ROLES.get(kind.lower(), kind))
+
+
+def _lines(message: BaseMessage, full: bool) -> Iterator[Text]:
+    text = message.text
+    if isinstance(message, ToolMessage | FunctionMessage):
+        failed = isinstance(message, ToolMessage) and message.status == "error"
+        before = f"← {message.name or 'result'}{' failed' if failed else ''}: "
+        yield _folded(before, text, full, "red" if failed else "dim")
+    elif isinstance(message, SystemMessage):
+        yield _folded("", text, full, "dim")
+    elif text:
+        yield Text(safe(text))
+    for kind in _other_blocks(message):
+        yield Text(f"[{safe_line(kind)}]", "dim")
+    if isinstance(message, AIMessage):
+        for call in message.tool_calls:
+            yield _folded(f"→ {call['name']}", _arguments(call["args"], full), full, "yellow")
+        for wrong in message.invalid_tool_calls:
+            yield _folded(f"→ {wrong['name']} (no JSON): ", wrong["args"] or "", full, "red")
+
+
+def _folded(before: str, text: str, full: bool, style: str) -> Text:
+    if full:
+        return Text(safe(before + text), style)
+    return Text(safe_line(before + text), style, no_wrap=True, overflow="ellipsis")
+
+
+def _arguments(arguments: dict[str, Any], full: bool) -> str:
+    if full:
+        return " " + json.dumps(arguments, ensure_ascii=False, indent=2)
+    pairs = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in arguments.items())
+    return f"({', '.join(pairs)})"
+
+
+def _other_blocks(message: BaseMessage) -> Iterator[str]:
+    content = message.content if isinstance(message.content, list) else []
+    for block in content:
+        kind = block.get("type") if isinstance(block, dict) else "text"
+        if kind != "text" and kind not in _CALLS:
+            yield str(kind)
