@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_redis_memory.display.cards import Card
 
 
-class RedisChatMessageHistory(Shown, _CommunityHistory):  # type: ignore[misc]  # untyped there
+class RedisChatMessageHistory(_CommunityHistory, Shown):  # type: ignore[misc]  # untyped there
     """The messages of one session in Redis.
 
     A drop-in for ``langchain_community.chat_message_histories.RedisChatMessageHistory``: the same

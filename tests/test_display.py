@@ -34,7 +34,7 @@ TAGS = {
     *("div", "span", "bdi", "details", "summary"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
-ATTRIBUTES = {"style", "dir", "open"}
+ATTRIBUTES = {"style", "class", "dir", "open"}
 URL = re.compile(r"url\(|expression|@import", re.IGNORECASE)
 
 
@@ -118,6 +118,8 @@ def test_a_conversation_is_shown_with_roles_calls_and_results(history):
     assert "1 + 2?\nQuick!" in page.text
     assert "details" in page.tags
     assert as_html(history.conversation) == as_html(history)
+    # MathJax would make links of what is between dollars.
+    assert 'class="tex2jax_ignore mathjax_ignore"' in as_html(history)
 
 
 def test_times_are_those_of_storing(history, server):
@@ -302,16 +304,16 @@ PNG = "data:image/png;base64," + "A" * 100
             "> Reasoning\n      why",
         ),
         ({"type": "redacted_thinking", "data": "xx"}, "reasoning, not readable"),
-        ({"type": "image_url", "image_url": {"url": PNG}}, "image: image/png, 122 characters"),
+        ({"type": "image_url", "image_url": {"url": PNG}}, "image: image/png, 75 bytes"),
         ({"type": "image_url", "image_url": "http://a.b/c"}, "image: at http://a.b/c"),
         ({"type": "image", "url": "//" + "c" * 99}, f"image: at\n  //{'c' * 78}…"),
         (
             {"type": "image", "base64": "AAAA", "mime_type": "image/gif"},
-            "image: image/gif, 4 characters",
+            "image: image/gif, 3 bytes",
         ),
         (
             {"type": "image", "source": {"type": "base64", "media_type": "a/b", "data": "AA"}},
-            "image: a/b, 2 characters",
+            "image: a/b, 1 byte",
         ),
         ({"type": "file", "file_id": "f1"}, "file: of no known type, f1"),
         ({"type": "input_audio", "input_audio": {}}, "audio: of no known type"),

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.display.cards import Fold, Note, Words
-from langchain_redis_memory.display.words import counted, cut
+from langchain_redis_memory.display.words import counted, cut, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,14 +85,19 @@ def _whereabouts(block: dict[str, Any]) -> str:
     url = nested.get("url") if isinstance(nested, dict) else nested or told.get("url")
     data = told.get("base64") or told.get("data")
     if isinstance(url, str) and (found := _DATA.match(url)):
-        return f"{found[1]}, {counted(len(url), 'character')}"
+        return f"{found[1]}, {_base64_size(url.partition(',')[2])}"
     if isinstance(url, str) and url:
         return f"at {url}" if len(url) <= _URL else f"at {url[:_URL]}…"
     kind = _text(told.get("mime_type") or told.get("media_type")) or "of no known type"
     if isinstance(data, str) and data:
-        return f"{kind}, {counted(len(data), 'character')}"
+        return f"{kind}, {_base64_size(data)}"
     known = _text(told.get("file_id") or told.get("id") or told.get("filename"))
     return f"{kind}, {known[:_URL]}" if known else kind
+
+
+def _base64_size(text: str) -> str:
+    """Tell how many bytes there are, four characters for three of them."""
+    return sized(len(text.rstrip("=")) * 3 // 4)
 
 
 def _text(value: object) -> str:

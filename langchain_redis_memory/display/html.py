@@ -26,12 +26,15 @@ _MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-s
 _FAINT = "opacity:0.72"
 _EDGE = "1px solid rgba(128,128,128,0.35)"
 _TINT = "rgba(128,128,128,0.1)"
-_WRAP = "white-space:pre-wrap;overflow-wrap:anywhere;overflow:hidden"
+_WRAP = "white-space:pre-wrap;overflow:hidden"
 _CARD = (
     f"border:{_EDGE};border-radius:8px;padding:10px 14px;margin:4px 0;max-width:52em;"
-    "text-align:left;line-height:1.45;font-size:14px;"
+    "text-align:left;line-height:1.45;font-size:14px;overflow-wrap:anywhere;"
     "font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif"
 )
+_NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
+"""Notebooks typeset formulas, and MathJax makes links: what is between dollars stays as it is."""
+
 _ROLES = {
     "user": "rgba(59,130,246,0.9)",
     "assistant": "rgba(16,163,105,0.9)",
@@ -48,7 +51,8 @@ _TONES = {
 
 def written(card: Card) -> str:
     """Write a card."""
-    return _tag("div", _CARD, _head(card), *map(_part, card.body))
+    inside = (_head(card), *map(_part, card.body))
+    return _tag("div", _CARD, *inside, **{"class": _NO_FORMULAS})
 
 
 def _tag(name: str, style: str, *inside: Markup, **attributes: str) -> Markup:
@@ -67,7 +71,7 @@ def _line(text: str) -> Markup:
 
 def _head(card: Card) -> Markup:
     kind = _tag("span", "font-weight:600", _line(card.kind))
-    name = _tag("span", "margin-left:0.6em;overflow-wrap:anywhere", _own(card.name))
+    name = _tag("span", "margin-left:0.6em", _own(card.name))
     title = _tag("div", "", kind, *([name] if card.name else []))
     if not card.facts:
         return title
@@ -77,8 +81,7 @@ def _head(card: Card) -> Markup:
 
 def _fact(name: str, value: str) -> Markup:
     label = [_tag("span", _FAINT, _line(name)), Markup(" ")] if name else []
-    style = f"overflow-wrap:anywhere;{_MONO}" if name == "key" else "overflow-wrap:anywhere"
-    return _tag("span", "", *label, _tag("span", style, _own(value)))
+    return _tag("span", "", *label, _tag("span", _MONO if name == "key" else "", _own(value)))
 
 
 def _own(text: str) -> Markup:
@@ -112,13 +115,13 @@ def _words(words: Words) -> Markup:
 
 
 def _note(note: Note) -> Markup:
-    style = f"font-size:0.92em;margin:2px 0;overflow-wrap:anywhere;{_TONES[note.tone]}"
+    style = f"font-size:0.92em;margin:2px 0;{_TONES[note.tone]}"
     return _tag("div", style, _line(note.text))
 
 
 def _fold(fold: Fold) -> Markup:
     tone = "" if fold.tone == "plain" else f"font-weight:600;{_TONES[fold.tone]}"
-    label = _tag("span", f"{_MONO};overflow-wrap:anywhere", _own(fold.label))
+    label = _tag("span", f"{_MONO}", _own(fold.label))
     hint = _tag("span", f"margin-left:0.6em;{tone or _FAINT}", _own(fold.hint))
     summary = _tag("summary", "cursor:pointer", label, *([hint] if fold.hint else []))
     inside = _tag("div", "margin:2px 0 4px 16px", *map(_part, fold.body))
@@ -145,7 +148,7 @@ def _table(table: Table) -> Markup:
 
 
 def _row(name: str, cells: Iterable[str], numbers: frozenset[int], style: str) -> Markup:
-    style = f"{style};padding:3px 20px 3px 0;vertical-align:top;overflow-wrap:anywhere"
+    style = f"{style};padding:3px 20px 3px 0;vertical-align:top"
     return _tag(
         "tr",
         "background:transparent",
@@ -161,11 +164,11 @@ def _tree(tree: Tree) -> Markup:
 
 
 def _twig(twig: Twig) -> Markup:
-    name = _tag("span", "font-weight:600;overflow-wrap:anywhere", _own(twig.name))
-    style = f"margin-left:0.6em;overflow-wrap:anywhere{';' + _FAINT if twig.twigs else ''}"
+    name = _tag("span", "font-weight:600", _own(twig.name))
+    style = f"margin-left:0.6em{';' + _FAINT if twig.twigs else ''}"
     value = _tag("span", style, _own(twig.value))
     if not twig.twigs:
-        return _tag("div", "margin-left:18px", name, value)
+        return _tag("div", "margin-left:15px", name, value)
     inside = _tag(
         "div", f"margin-left:5px;padding-left:12px;border-left:{_EDGE}", *map(_twig, twig.twigs)
     )

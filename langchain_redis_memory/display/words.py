@@ -50,6 +50,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}"
 
 
+def sized(octets: int) -> str:
+    """Write a number of bytes."""
+    return f"{octets / 1000:,.0f} kB" if octets >= 1000 else counted(octets, "byte")  # noqa: PLR2004 - kilo
+
+
 def moment(when: datetime, after: datetime | None = None) -> str:
     """Write a time, without the day if it is that of the one before."""
     same_day = after is not None and after.date() == when.date()

@@ -24,6 +24,7 @@ from langchain_redis_memory import (
     RedisSettings,
     RetryPolicy,
     RunnableWithRedisHistory,
+    SessionInfo,
     Summary,
     SummaryPolicy,
     ThreadContext,
@@ -31,6 +32,7 @@ from langchain_redis_memory import (
     TurnNotSavedError,
     Window,
 )
+from langchain_redis_memory.display import as_html, as_text
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -191,6 +193,16 @@ async def caches(memory: RedisMemory) -> None:
     cache.cached(bare, lifetime=5)  # type: ignore[call-overload]
     assert_type(memory.llm_cache("support"), RedisLLMCache)
     assert_type(memory.llm_cache("support").clear(), int)
+
+
+def shown(memory: RedisMemory) -> None:
+    page = memory.sessions("support", "alice")
+    assert_type(page[0], SessionInfo)
+    assert_type(len(page.to_pandas()), int)
+    history, receipt = memory.history("a", "b", "c"), memory.forget_user("alice", dry_run=True)
+    assert_type(as_html(memory) + as_html(history) + as_html(memory.profile("alice")), str)
+    assert_type(as_text(page) + as_text(page[0]) + as_text(receipt), str)
+    as_html("text")  # type: ignore[arg-type]
 
 
 def errors(error: TurnNotSavedError) -> None:
