@@ -59,7 +59,7 @@ def refresh(path: Path, *, write: bool) -> list[str]:
         run, left = execute(committed)
     except CellExecutionError as error:
         return [_COLOUR.sub("", str(error))]
-    changed = differences(committed, run)
+    changed = differences(committed, run, looks=write)
     if write and (changed or sources(committed) != sources(run) or not _is_whole(committed)):
         nbformat.write(run, path)
     return left if write else left + changed

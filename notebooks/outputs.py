@@ -18,21 +18,31 @@ _NOISE = (
 """What is another one in each run, and what stands for it where two runs are compared."""
 
 
-def told(cell: dict[str, Any]) -> list[str]:
-    """Give the lines that a code cell shows."""
+def told(cell: dict[str, Any], *, looks: bool = False) -> list[str]:
+    """Give the lines that a code cell shows, as plain text or with their HTML too."""
     lines: list[str] = []
     # How a stream is parted into outputs is a matter of time.
     for name, outputs in groupby(cell["outputs"], key=lambda output: output.get("name")):
-        texts = [_text(output) for output in outputs]
+        texts = [_text(output, looks=looks) for output in outputs]
         lines += [f"{name or 'output'}:", *"".join(texts).splitlines()]
     return [_quiet(line) for line in lines]
 
 
-def differences(committed: dict[str, Any], run: dict[str, Any]) -> list[str]:
-    """Give the lines in which two versions of a notebook's outputs differ, with their cells."""
+def differences(
+    committed: dict[str, Any], run: dict[str, Any], *, looks: bool = False
+) -> list[str]:
+    """Give the lines in which two versions of a notebook's outputs differ, with their cells.
+
+    Args:
+        committed: The one.
+        run: The other; its cells have the same sources.
+        looks: Whether to compare HTML too, and not only what it says as plain text.
+    """
     lines: list[str] = []
     for number, (old, new) in enumerate(zip(_code(committed), _code(run), strict=True), 1):
-        changed = difflib.unified_diff(told(old), told(new), n=0, lineterm="")
+        changed = difflib.unified_diff(
+            told(old, looks=looks), told(new, looks=looks), n=0, lineterm=""
+        )
         if found := [line for line in list(changed)[2:] if not line.startswith("@@")]:
             lines += [f"cell [{number}]", *found]
     return lines
@@ -47,14 +57,15 @@ def _code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def _text(output: dict[str, Any]) -> str:
+def _text(output: dict[str, Any], *, looks: bool) -> str:
     if output["output_type"] == "stream":
         return "".join(output["text"])
     if output["output_type"] == "error":
         return f"{output['ename']}: {output['evalue']}\n"
-    # What is there as plain text too is another look of the same.
-    plain = "".join(output["data"].get("text/plain", ""))
-    return f"{', '.join(sorted(output['data']))}:\n{plain}\n"
+    data = output["data"]
+    compared = ("text/plain", "text/html") if looks else ("text/plain",)
+    shown = "\n".join("".join(data[kind]) for kind in compared if kind in data)
+    return f"{', '.join(sorted(data))}:\n{shown}\n"
 
 
 def _quiet(line: str) -> str:

@@ -159,3 +159,14 @@ def test_plots_and_missing_outputs_are_told():
 
     assert differences(holding(plot), holding(other)) == []
     assert differences(holding(plot), holding())
+
+
+def test_another_look_is_told_on_request():
+    """HTML is what a notebook is written anew for, and no failure of a check."""
+
+    def looking(html):
+        data = {"text/html": html, "text/plain": "the same"}
+        return {"cells": [{"cell_type": "code", "outputs": [{"output_type": "x", "data": data}]}]}
+
+    assert differences(looking("<b>a</b>"), looking("<i>a</i>")) == []
+    assert "+<i>a</i>" in differences(looking("<b>a</b>"), looking("<i>a</i>"), looks=True)
