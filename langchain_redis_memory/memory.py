@@ -107,7 +107,13 @@ class RedisMemory(
     def _card(self) -> Card:
         from langchain_redis_memory.display.memories import memory_card  # noqa: PLC0415 - see `Shown`
 
-        return memory_card(self._connection, self._keys, self._limits, self._profile_ttl)
+        return memory_card(
+            self._connection,
+            self._keys,
+            self._limits,
+            self._profile_ttl,
+            is_stateless=self._is_stateless,
+        )
 
     @property
     def address(self) -> str:

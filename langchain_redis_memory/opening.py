@@ -176,6 +176,7 @@ class Opening(MemoryPart):
         self._limits = Limits(ttl=ttl, window=window, max_messages=max_messages)
         policy = checked(retry)
         pause = _pause(on_unavailable, outage_pause)
+        self._is_stateless = pause is not None
         self._keys = Keys(namespace)
         self._connection = Connection(server(policy), policy, pause)
 

@@ -40,7 +40,7 @@ def made(**options):
             "max_messages": limits.max_messages,
             "ttl": limits.ttl,
             "retry": connection.policy,
-            "stateless": connection.stateless,
+            "stateless": connection._stateless,
             "pause": connection.availability._pause,
         }
 

@@ -70,7 +70,7 @@ def made(variables, *objects, **options):
         "window": memory._limits.window,
         "max_messages": memory._limits.max_messages,
         "retry": connection.policy,
-        "stateless": connection.stateless,
+        "stateless": connection._stateless,
         "pause": connection.availability._pause,
     }
 

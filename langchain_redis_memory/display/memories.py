@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from langchain_redis_memory.limits import Limits
+    from langchain_redis_memory.storage.availability import Availability
     from langchain_redis_memory.storage.connection import Connection
     from langchain_redis_memory.storage.keys import Keys, Place
 
@@ -34,17 +35,24 @@ _KINDS = {
 
 
 def memory_card(
-    connection: Connection, keys: Keys, limits: Limits, profile_ttl: float | None
+    connection: Connection,
+    keys: Keys,
+    limits: Limits,
+    profile_ttl: float | None,
+    *,
+    is_stateless: bool,
 ) -> Card:
     """Show a memory; that its server does not answer, or that it is closed, is shown too."""
-    facts = (("namespace", keys.namespace), *_behaviour(connection, limits, profile_ttl))
-    body = (*_degraded(connection), *_state(connection, keys))
-    return Card("Memory", connection.server.address, facts, body)
+    away = "goes on without memory" if is_stateless else "raises an error"
+    behaviour = (*_limits(limits, profile_ttl), ("without Redis", away))
+    degraded = _degraded(connection.availability) if is_stateless else ()
+    body = (*degraded, *_state(connection, keys))
+    return Card(
+        "Memory", connection.server.address, (("namespace", keys.namespace), *behaviour), body
+    )
 
 
-def _behaviour(
-    connection: Connection, limits: Limits, profile_ttl: float | None
-) -> Iterator[tuple[str, str]]:
+def _limits(limits: Limits, profile_ttl: float | None) -> Iterator[tuple[str, str]]:
     yield "conversations", _expire(limits.ttl)
     yield "profiles", _expire(profile_ttl)
     if window := limits.reading:
@@ -52,18 +60,17 @@ def _behaviour(
         yield "window", counted(*size)
     if limits.max_messages is not None:
         yield "kept", f"{counted(limits.max_messages, 'message')} at most"
-    yield "without Redis", "goes on without memory" if connection.stateless else "raises an error"
 
 
 def _expire(ttl: float | None) -> str:
     return "never expire" if ttl is None else f"expire after {lasting(ttl)} idle"
 
 
-def _degraded(connection: Connection) -> Iterator[Part]:
-    if not connection.availability.available:
+def _degraded(availability: Availability) -> Iterator[Part]:
+    if not availability.available:
         yield Note("Redis was away: going on without memory until it is asked again.", "warning")
-    if dropped := connection.availability.dropped:
-        yield Note(f"{counted(dropped, 'write')} dropped so far", "warning")
+    if availability.dropped:
+        yield Note(f"{counted(availability.dropped, 'write')} dropped so far", "warning")
 
 
 def _state(connection: Connection, keys: Keys) -> Iterator[Part]:
@@ -78,10 +85,10 @@ def _state(connection: Connection, keys: Keys) -> Iterator[Part]:
     yield Note("The server answers.")
     if rows := tuple(_rows(found)):
         yield Table(("it holds", ""), rows, frozenset({1}))
-    elif is_all:
-        yield Note("It holds nothing yet.")
+    else:
+        yield Note("It holds nothing yet." if is_all else "Nothing is seen of this memory.")
     if not is_all:
-        yield Note("Not all: only the first keys were looked at, and the server has more.")
+        yield Note("Not all: the server has more keys than were looked at.")
 
 
 def _look(connection: Connection, keys: Keys) -> tuple[list[Place], bool]:

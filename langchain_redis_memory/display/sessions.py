@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from langchain_redis_memory.display.cards import Card, Note, Part, Table
@@ -45,7 +46,8 @@ def frame(page: SessionPage) -> pd.DataFrame:
             "to_pandas needs pandas, which is optional; install it with "
             'pip install "langchain-redis-memory[pandas]"'
         ) from error
-    ttls = [None if info.ttl is None else round(info.ttl * 1000) for info in page]
+    # Not numbers, whose unit is another one in pandas 2.
+    ttls = [None if info.ttl is None else timedelta(seconds=info.ttl) for info in page]
     return pd.DataFrame(
         {
             # Objects: an id may be text that no other type of pandas takes.

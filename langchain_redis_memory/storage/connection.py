@@ -51,7 +51,7 @@ class Connection:
         self.policy = policy or RetryPolicy()
         self.trips = RoundTrips()
         self.availability = Availability(pause or 0, self.policy.deadline)
-        self.stateless = pause is not None
+        self._stateless = pause is not None
         self._closed = False
         self._prepared = not server.starts
         self._executor = Executor(server, self.trips)
@@ -166,12 +166,12 @@ class Connection:
             raise MemoryClosedError
 
     def _asks(self, operation: Operation[T]) -> bool:
-        if not self.stateless or operation.absent is None:
+        if not self._stateless or operation.absent is None:
             return True
         return self.availability.may_ask(time.monotonic())
 
     def _gives_up_on(self, operation: Operation[T]) -> bool:
-        if not self.stateless:
+        if not self._stateless:
             return True
         self.availability.failed(time.monotonic(), self.server.address)
         return operation.absent is None
