@@ -214,7 +214,17 @@ def test_long_texts_are_cut(memory):
     history = memory.history("a", "b", "c")
     history.add_messages([HumanMessage("x" * 1_000_000)])
     assert "and 996,000 characters more" in body(history)
-    assert len(as_html(history)) < 10_000
+    call = {"name": "f" * 100_000, "args": {"a": "x" * 100_000}, "id": "i" * 100_000}
+    many = [{"type": "image", "url": "u" * 1000}] * 1000
+    history.add_messages(
+        [
+            HumanMessage(many, name="n" * 100_000),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage("x" * 100_000, tool_call_id="j" * 100_000),
+        ]
+    )
+    assert "and 900 blocks more" in body(history)
+    assert len(as_html(history)) < 60_000
 
 
 CALL = {"name": "f", "args": {}, "id": "1"}
@@ -344,6 +354,29 @@ def test_what_is_damaged_is_shown_among_the_rest(history, server):
     assert "Damaged\n  ! element 1 of 'agent:memory:support:alice:s1'" in text
     assert "It is 3." in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "apart"),
+    [
+        *[("ai", {"content": wrong}) for wrong in (5, None, [5], {"a": 1}, [[]], [None])],
+        *[("ai", {"tool_calls": wrong}) for wrong in (5, [5], [{}], [{**CALL, "id": [1]}])],
+        *[("ai", {"invalid_tool_calls": wrong}) for wrong in (5, [{"id": "1"}])],
+        *[("ai", {name: 5}) for name in ("additional_kwargs", "response_metadata", "name", "id")],
+        *[("tool", {name: [5]}) for name in ("tool_call_id", "content", "status", "name")],
+        *[("chat", {"role": wrong}) for wrong in (5, None, [1])],
+    ],
+)
+def test_fields_of_odd_types_are_no_error(memory, server, kind, apart):
+    """An element may hold fields that no class has checked; the others are shown in any case."""
+    data = {"content": "", "tool_call_id": "1", "role": "r"}
+    element = {"type": kind, "data": data, "apart": apart}
+    history = memory.history("a", "b", "c")
+    history.add_messages([AIMessage("", tool_calls=[CALL])])
+    server.client.lpush(history.key, json.dumps(element))
+    history.add_messages([HumanMessage("after")])
+    assert as_text(history).endswith("after")
+    page_of(as_html(history))
 
 
 def test_what_is_no_conversation_is_told(memory, server):

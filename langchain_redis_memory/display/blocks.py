@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LONGEST = 4000
 """How many characters of one text are shown."""
 
+_MOST = 100
+"""How many blocks of one message are shown."""
+
 _URL = 80
 
 _REPEATED = frozenset(
@@ -36,8 +39,11 @@ def content_of(message: BaseMessage) -> Iterator[Words | Note | Fold]:
     if isinstance(thoughts, str) and thoughts:
         yield Fold("Reasoning", words(thoughts))
     content: Any = message.content
-    for block in [content] if isinstance(content, str) else content:
+    blocks = [content] if isinstance(content, str) else content
+    for block in blocks[:_MOST]:
         yield from _block(block)
+    if len(blocks) > _MOST:
+        yield Note(f"and {counted(len(blocks) - _MOST, 'block')} more")
 
 
 def words(text: str, *, is_code: bool = False) -> tuple[Words | Note, ...]:

@@ -38,6 +38,9 @@ _IN_LINE = 60
 """How much of a call's arguments, and of its result, is seen while it is folded."""
 
 
+_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 @dataclass(frozen=True, slots=True)
 class Peek:
     """What was seen of a conversation.
@@ -120,13 +123,25 @@ class _Draft:
     def of(cls, element: bytes, key: str, position: int) -> _Draft:
         try:
             message = decode_message(element, key, position)
+            draft = cls(message, calls=_calls_of(message))
+            draft.try_out()
         except CorruptedDataError as error:
             return cls(None, damage=str(error))
-        when = None
+        except _MISSHAPEN as error:
+            return cls(None, damage=str(CorruptedDataError(key, position, type(error).__name__)))
         with suppress(KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
             # Elements that other libraries wrote have no token.
-            when = stored_at(load_element(element, key, position)["append"])
-        return cls(message, when)
+            draft.when = stored_at(load_element(element, key, position)["append"])
+        return draft
+
+    def try_out(self) -> None:
+        """See that the message can be told: some fields are stored past the checks of its class."""
+        assert self.message is not None  # noqa: S101 - it was read
+        _who(self.message)
+        tuple(_told(self.message, self))
+        if isinstance(self.message, ToolMessage):
+            _call({"name": "", "args": {}}, [self.message])
+            hash(self.message.tool_call_id)
 
 
 def _said(newest_first: Iterable[_Draft]) -> Iterator[Said]:
@@ -151,12 +166,17 @@ def _with_results(newest_first: Iterable[_Draft]) -> list[_Draft]:
             waiting[message.tool_call_id].append(message)
             continue
         kept.append(draft)
-        if isinstance(message, AIMessage):
-            for call in (*message.tool_calls, *message.invalid_tool_calls):
-                draft.calls.append((dict(call), []))
-                if call["id"]:
-                    waiting[call["id"]] = draft.calls[-1][1]
+        waiting |= {call["id"]: results for call, results in draft.calls if call["id"]}
     return kept
+
+
+def _calls_of(message: BaseMessage) -> list[tuple[dict[str, Any], list[ToolMessage]]]:
+    """Give the calls of a message, with room for their results."""
+    if not isinstance(message, AIMessage):
+        return []
+    calls = (*message.tool_calls, *message.invalid_tool_calls)
+    hash(tuple(call["id"] for call in calls))
+    return [(dict(call), []) for call in calls]
 
 
 def _who(message: BaseMessage) -> tuple[str, str]:
@@ -171,7 +191,7 @@ def _who(message: BaseMessage) -> tuple[str, str]:
             role, who = "user", "User"
         case _:
             role = "other"
-            who = message.role if isinstance(message, ChatMessage) else message.type
+            who = str(message.role) if isinstance(message, ChatMessage) else message.type
     return role, f"{who} ({message.name})" if message.name else who
 
 

@@ -21,6 +21,7 @@ _UNSEEN = re.compile(
     r"\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _BREAKS = re.compile(r"[\n\t]")
+_LONGEST_LINE = 2000
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60))
 
 
@@ -30,8 +31,10 @@ def seen(text: str) -> str:
 
 
 def in_line(text: str) -> str:
-    """Write text so that it stays in its line."""
-    return _BREAKS.sub(_escaped, _UNSEEN.sub(_escaped, text))
+    """Write text so that it stays in its line: a name, an id, a note; at most 2,000 characters."""
+    start, more = cut(text, _LONGEST_LINE)
+    shown = _BREAKS.sub(_escaped, _UNSEEN.sub(_escaped, start))
+    return f"{shown}…" if more else shown
 
 
 def _escaped(match: re.Match[str]) -> str:
