@@ -7,8 +7,8 @@ BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 CHAT_ARGS ?=
 
-.PHONY: demo chat test faults bench lint types notebooks docs docs-serve links wheel format clean
-.PHONY: help
+.PHONY: demo chat test faults bench lint types notebooks check-notebooks docs docs-serve links
+.PHONY: wheel format clean help
 
 help:
 	@echo "make demo    show a conversation that survives a kill, on the embedded server"
@@ -18,10 +18,11 @@ help:
 	@echo "make faults  inject every fault on real servers, and print what became of the turns"
 	@echo "make bench   measure this package beside its peers, and write docs/benchmarks.md"
 	@echo "make lint    check style          make types   check types"
-	@echo "make notebooks  run the notebooks"
 	@echo "make docs    build the documentation into site/    make docs-serve  show it while you write"
 	@echo "make links   ask whether links to elsewhere lead somewhere"
 	@echo "make wheel   build the package, and try it in empty environments, with each extra"
+	@echo "make notebooks        run the notebooks, and write what they show"
+	@echo "make check-notebooks  run them, and compare that with what is committed"
 	@echo "make format  put style right      make clean   remove what make made"
 
 demo: $(VENV)/.package
@@ -47,9 +48,11 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# Runs each from top to bottom and writes its outputs.
 notebooks: $(VENV)/.dev
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/python -m notebooks
+
+check-notebooks: $(VENV)/.dev
+	$(BIN)/python -m notebooks --check
 
 # Any warning fails: a link or a name that leads nowhere. With --quiet none would.
 docs: $(VENV)/.docs

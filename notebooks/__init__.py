@@ -1,0 +1,1 @@
+"""Notebooks that show the package, and what runs them."""
