@@ -14,6 +14,7 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
+from redis.utils import str_if_bytes
 import trustme
 from servers import REDIS_SERVER, Node, free_port, wait_until
 
@@ -369,9 +370,8 @@ def refused_at(place):
     """Name what the servers of a place have refused, and have them forget it."""
     refused = set()
     for server in place.servers:
-        for entry in server.execute_command("ACL", "LOG"):
-            refused.add(dict(zip(entry[::2], entry[1::2], strict=True))["object"])
-        server.execute_command("ACL", "LOG", "RESET")
+        refused.update(str_if_bytes(entry["object"]) for entry in server.acl_log())
+        server.acl_log_reset()
     return refused
 
 

@@ -38,6 +38,7 @@ def of(findings, subject):
 async def test_a_healthy_server_has_no_problem(place, do, request):
     """Of each kind, and nothing that is stored changes; what is refused is noted."""
     name = request.node.callspec.params["place"]
+    refused_at(place)  # what others were refused before
     async with place.memory() as memory:
         await do(memory.history("a", "u", "s"), "add_messages", [HumanMessage(SECRET)])
         await do(memory.profile("u"), "set", {"name": SECRET})
