@@ -14,8 +14,8 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
-from redis.utils import str_if_bytes
 import trustme
+from redis.utils import str_if_bytes
 from servers import REDIS_SERVER, Node, free_port, wait_until
 
 from langchain_redis_memory import RedisMemory
