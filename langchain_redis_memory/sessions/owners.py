@@ -53,7 +53,8 @@ class _Names:
         for key in page:
             # Most keys name somebody who is known by now, and are not looked at any further.
             encoded = key.split(b":", part + 1)[part]
-            if self._seen.is_new(encoded) and (name := self._name(key, encoded)):
+            if encoded not in self._seen and (name := self._name(key, encoded)):
+                self._seen.is_new(encoded)  # and not before: another key may have it right
                 yield Item(name)
 
     def _name(self, key: bytes, encoded: bytes) -> str | None:

@@ -119,11 +119,18 @@ class Seen:
     def __init__(self) -> None:
         self._digests: set[bytes] = set()
 
+    def __contains__(self, key: bytes) -> bool:
+        return _digest(key) in self._digests
+
     def is_new(self, key: bytes) -> bool:
         """Tell whether the key was not asked for before."""
         before = len(self._digests)
-        self._digests.add(hashlib.blake2b(key, digest_size=16).digest())
+        self._digests.add(_digest(key))
         return len(self._digests) > before
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=16).digest()
 
 
 def scan(
