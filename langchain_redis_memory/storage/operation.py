@@ -57,33 +57,33 @@ class Script:
 
     def on(self, key: str | bytes, *arguments: Argument) -> ScriptCall:
         """Call the script on its one key: a cluster runs no script across slots."""
-        return ScriptCall(self, key, arguments)
+        return ScriptCall(self, (1, key, *arguments))
 
     def on_all(self, keys: Sequence[str | bytes], *arguments: Argument) -> ScriptCall:
         """Call the script on several keys: of one slot, or where no cluster lies behind them."""
-        return ScriptCall(self, keys[0], arguments, tuple(keys[1:]))
+        return ScriptCall(self, (len(keys), *keys, *arguments))
 
 
 # Not frozen, as `Operation`: every trip makes some, and that takes three times as long.
 @dataclass(slots=True)
 class ScriptCall:
-    """A script with its key and arguments, which may be sent by digest or in full."""
+    """A script and what it is given, which may be sent by digest or in full.
+
+    Args:
+        script: Which.
+        given: The number of its keys, its keys, its arguments.
+    """
 
     script: Script
-    key: str | bytes
-    arguments: tuple[Argument, ...] = field(repr=False)  # people's words
-    more_keys: tuple[str | bytes, ...] = ()
+    given: Command = field(repr=False)  # people's words
 
     def by_digest(self) -> Command:
         """Give the short form, which a server that has the script cached understands."""
-        return ("EVALSHA", self.script.sha, *self._given())
+        return ("EVALSHA", self.script.sha, *self.given)
 
     def in_full(self) -> Command:
         """Give the form that any server understands, and that makes it cache the script."""
-        return ("EVAL", self.script.source, *self._given())
-
-    def _given(self) -> Command:
-        return (1 + len(self.more_keys), self.key, *self.more_keys, *self.arguments)
+        return ("EVAL", self.script.source, *self.given)
 
 
 @dataclass(slots=True)
