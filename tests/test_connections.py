@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socketserver
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -17,13 +18,18 @@ from langchain_redis_memory import (
     StorageRejected,
     StorageUnavailable,
 )
+from langchain_redis_memory.storage.wire import Wire
 
 ONCE = RetryPolicy(attempts=1)
 MESSAGES = [HumanMessage("hello")]
 
 
-def talk(memory):
-    return memory.conversation("support", "alice", "s1")
+def talk(memory, user="alice"):
+    return memory.conversation("support", user, "s1")
+
+
+async def pool_of(memory):
+    return (await memory._connection._executor_of_loop()).client.connection_pool
 
 
 def close_all(server):
@@ -63,8 +69,7 @@ async def test_a_connection_whose_password_has_run_out_is_made_anew(server):
     """Redis-py notes the new token of a credential provider at connections that are in use."""
     async with RedisMemory.from_url(server.url) as memory:
         await talk(memory).aappend(MESSAGES)
-        executor = await memory._connection._executor_of_loop()
-        (connection,) = executor.client.connection_pool._in_use_connections
+        (connection,) = (await pool_of(memory))._in_use_connections
         connection.set_re_auth_token(object())
         before = server.connections()
         for _ in range(3):  # the first still by the old connection, which is given back then
@@ -76,23 +81,139 @@ async def test_a_connection_on_which_something_unasked_for_comes_is_left(server)
     """As it would be taken for the reply to the next request."""
     async with RedisMemory.from_url(server.url) as memory:
         await talk(memory).aappend(MESSAGES)
-        executor = await memory._connection._executor_of_loop()
-        (wire,) = executor.client.connection_pool._idle
+        (wire,) = (await pool_of(memory))._idle
         wire.data_received(b"$5\r\nhello\r\n")
         before = server.connections()
         assert (await talk(memory).aread()).messages == MESSAGES
         assert server.connections() - before == 1
 
 
+async def fill(memory, count):
+    """Have a memory open that many connections, and give its pool."""
+    await memory.aping()
+    pool = await pool_of(memory)
+    later = asyncio.get_running_loop().time() + 60
+    taken = [pool.take() or await pool.open(later) for _ in range(count)]
+    for wire in taken:
+        pool.give_back(wire)
+    return pool
+
+
+async def test_connections_that_were_dropped_on_the_way_are_left_together(server):
+    """When one brings nothing, the next attempt does not wait for the others in vain."""
+    policy = RetryPolicy(attempts=2, deadline=60)
+    options = {"max_connections": 5, "socket_timeout": 0.2}
+    async with RedisMemory.from_url(server.url, retry=policy, **options) as memory:
+        pool = await fill(memory, 5)
+        for wire in pool._idle:
+            wire._transport.pause_reading()
+        assert await memory.aping()
+        await fill(memory, 5)  # there is room for all again
+        assert len(pool._in_use_connections) == 5
+
+
+@pytest.mark.parametrize(("interval", "opened"), [(30, 1), (0, 0)])
+async def test_a_connection_that_was_idle_for_long_is_made_anew(server, interval, opened):
+    """A load balancer may have dropped it; an interval of 0 says that none does."""
+    async with RedisMemory.from_url(server.url, health_check_interval=interval) as memory:
+        await memory.aping()
+        (wire,) = (await pool_of(memory))._idle
+        wire._active -= 31
+        before = server.connections()
+        await memory.aping()
+        assert server.connections() - before == opened
+
+
+async def test_what_came_behind_a_reply_is_no_reply(server):
+    """Not even when the reader has it already."""
+    async with RedisMemory.from_url(server.url) as memory:
+        await talk(memory).aappend(MESSAGES)
+        (wire,) = (await pool_of(memory))._idle
+        wire._reader.feed(b"+unasked\r\n")
+        assert (await talk(memory).aread()).messages == MESSAGES
+
+
+def test_an_interrupt_mixes_up_nothing(server, monkeypatch):
+    """Though the reply that was read just then is lost, and the event loop goes on."""
+    taken = []
+    take = Wire._take
+
+    def interrupted(self, reply):
+        taken.append(reply)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        take(self, reply)
+
+    async def own(conversation):
+        return [message.content[:2] for message in (await conversation.aread()).messages]
+
+    async def begin():
+        tasks.extend(asyncio.ensure_future(own(each)) for each in talks)
+        await asyncio.wait(tasks)
+
+    with asyncio.Runner() as runner:
+        memory = RedisMemory.from_url(server.url)
+        talks = [talk(memory, f"user{n}") for n in range(20)]
+        for number, each in enumerate(talks):
+            runner.run(each.aappend([HumanMessage(f"{number:02}" + "x" * 100_000)]))
+        tasks: list[asyncio.Task[list[str]]] = []
+        monkeypatch.setattr(Wire, "_take", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(begin())
+        runner.run(asyncio.wait_for(asyncio.gather(*tasks), 60))
+        assert [task.result() for task in tasks] == [[f"{n:02}"] for n in range(20)]
+        runner.run(memory.aclose())
+
+
+@pytest.mark.parametrize("place", ["sentinel"], indirect=True)
+async def test_connections_to_a_former_primary_are_left(place):
+    """The idle ones when the sentinels name another, the others when they are given back."""
+    async with place.memory(max_connections=3) as memory:
+        pool = await fill(memory, 3)
+        used = pool.take()
+        pool.master_address = ("127.0.0.1", 1)
+        await pool.get_master_address()
+        assert not any(wire.is_open for wire in pool._idle)
+        assert used.is_open
+        pool.master_address = ("127.0.0.1", 1)
+        pool.give_back(used)
+        assert not used.is_open
+        await fill(memory, 3)
+
+
+def test_idle_connections_are_closed_under_nobody_s_hands(server):
+    """A thread that begins to use one just then has it, or another one."""
+    with RedisMemory.from_url(server.url, retry=ONCE) as memory:
+        talk(memory).append(MESSAGES)
+        pool = memory._connection.client.connection_pool
+        ended = threading.Event()
+
+        def leave():
+            while not ended.is_set():
+                pool.disconnect(inuse_connections=False)
+
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                found = threads.map(lambda _: talk(memory).read().messages, range(1000))
+                assert all(messages == MESSAGES for messages in found)
+        finally:
+            ended.set()
+            leaving.join()
+        assert len(pool._connections) <= 10
+
+
 @pytest.fixture
-def stranger():
+def stranger(request):
     """A server that is no Redis, and answers everybody in its own way."""
+    answer = getattr(request, "param", b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     class Answering(socketserver.BaseRequestHandler):
         def handle(self):
             with contextlib.suppress(ConnectionError):
                 while self.request.recv(65536):
-                    self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    self.request.sendall(answer)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering) as server:
         server.daemon_threads = True
@@ -109,3 +230,11 @@ async def test_a_server_that_is_no_redis_is_an_error(stranger, do):
         with pytest.raises((StorageRejected, StorageUnavailable)) as raised:
             await do(talk(memory), "read")
     assert isinstance(raised.value.__cause__, redis.RedisError)
+
+
+@pytest.mark.parametrize("stranger", [b"%1\r\n*1\r\n:1\r\n:2\r\n"], indirect=True)
+async def test_a_reply_that_cannot_be_read_is_an_error(stranger):
+    """And the memory is closed as ever: here a map whose key is a list."""
+    async with RedisMemory.from_url(stranger, retry=ONCE) as memory:
+        with pytest.raises((StorageRejected, StorageUnavailable)):
+            await memory.aping()

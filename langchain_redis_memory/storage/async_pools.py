@@ -53,12 +53,22 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
         is_outdated = getattr(connection, "should_reconnect", bool)()
         if is_outdated or connection._re_auth_token is not None:  # noqa: SLF001 - redis-py tells nobody
             wire.abort()
-        (self._idle if wire.is_open else self._gone).append(wire)
+        if wire.is_open:
+            self._idle.append(wire)
+        else:
+            self._gone.append(wire)
+            self.leave()  # what broke this one may have broken all
 
     def leave(self) -> None:
-        """Close the idle connections; `disconnect` waits, and closes what others begin to use."""
+        """Close the idle connections."""
         for wire in self._idle:
             wire.abort()
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close all connections, or only idle ones."""
+        if not inuse_connections:
+            self.leave()
+        await super().disconnect(inuse_connections)
 
     async def _let_go(self, connection: Any) -> None:
         connection.set_re_auth_token(None)  # it asks the provider when it connects again
@@ -70,6 +80,12 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
 
 class AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, AsyncPool):
     """The same on an event loop."""
+
+    def give_back(self, wire: Wire) -> None:
+        """See `AsyncPool.give_back`; one to a server that is no primary any more is closed."""
+        if (wire.connection.host, wire.connection.port) != self.master_address:
+            wire.abort()
+        super().give_back(wire)
 
 
 class AsyncClusterBefore8(redis.asyncio.RedisCluster):

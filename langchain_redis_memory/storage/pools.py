@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import queue
 import time
 from collections import deque
 from contextlib import suppress
@@ -170,10 +171,19 @@ class Pool(redis.BlockingConnectionPool):
         """Close all connections, or only idle ones; redis-py 6.0 knows no difference here."""
         if inuse_connections:
             super().disconnect()
-        else:
-            for connection in (*self.pool.queue, *self._idle):
-                if connection is not None:
-                    connection.disconnect()
+            return
+        # Taken away first: another thread may be about to use one.
+        free: list[Any] = []
+        with suppress(IndexError):
+            while True:
+                self.release(self._idle.pop())  # type: ignore[no-untyped-call]  # redis-py's
+        with suppress(queue.Empty):
+            while True:
+                free.append(self.pool.get_nowait())
+        for connection in reversed(free):
+            if connection is not None:
+                connection.disconnect()
+            self.pool.put_nowait(connection)
 
 
 def set_up_and_settle(connection: Any) -> None:

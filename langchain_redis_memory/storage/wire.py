@@ -45,9 +45,11 @@ class Wire(asyncio.Protocol):
         )
         silence = connection.socket_timeout
         self._silence = math.inf if silence is None else silence
+        self._rest = connection.health_check_interval or math.inf
         self._requests: deque[Request] = deque()
         self._replies: list[Any] = []
         self._arrived: Arrived | None = None
+        self._active = self._loop.time()
         self._latest = self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._transport.set_protocol(self)
@@ -58,12 +60,18 @@ class Wire(asyncio.Protocol):
         return not self._transport.is_closing()
 
     def is_ready(self) -> bool:
-        """Tell whether it is open, and nothing comes unasked for, such as the end.
+        """Tell whether it is open, and nothing came unasked for, such as the end.
 
         The event loop knows what has come only after it has looked, which it may not have done for
-        a while.
+        a while. A connection that was idle for `health_check_interval` may have been dropped on
+        the way, of which nobody is told: to connect again costs hardly more than to ask.
         """
-        return self.is_open and not _is_readable(self._transport.get_extra_info("socket").fileno())
+        return (
+            self.is_open
+            and self._loop.time() < self._active + self._rest
+            and not self._reader.has_data()
+            and not _is_readable(self._transport.get_extra_info("socket").fileno())
+        )
 
     def send(self, batch: Sequence[Request], latest: float, arrived: Arrived) -> None:
         """Send all commands in one piece, and give each request its replies as they come.
@@ -96,15 +104,23 @@ class Wire(asyncio.Protocol):
                     self._put_off()
                     return
                 self._take(reply)
-        except redis.InvalidResponse as error:
-            self.abort()
-            self._end(error)
+        except BaseException as error:
+            self.abort()  # a reply may be missing, and the next would be taken for it
+            if not isinstance(error, Exception):
+                raise
+            self._end(redis.InvalidResponse(str(error)))
         else:
             self._end(None)
 
     @override
+    def resume_writing(self) -> None:
+        self._put_off()  # from now on it is the server that has to do something
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._streams.connection_lost(exc)  # somebody may wait for it there
+        if self._timer is not None:
+            self._timer.cancel()
+        self._streams.connection_lost(None)  # somebody may wait for it there, not for the reason
         reason = f": {exc}" if exc is not None else ""
         self._end(redis.ConnectionError(f"the connection was closed{reason}"))
 
@@ -126,7 +142,8 @@ class Wire(asyncio.Protocol):
             self.abort()  # what came was not asked for
 
     def _put_off(self) -> None:
-        self._due = min(self._latest, self._loop.time() + self._silence)
+        self._active = self._loop.time()
+        self._due = min(self._latest, self._active + self._silence)
 
     def _watch(self) -> None:
         # One timer serves many batches: to set one costs as much as a reply. It never stands
