@@ -47,11 +47,8 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
 
     def give_back(self, wire: Wire) -> None:
         """Take back what `take` or `open` gave."""
-        connection = wire.connection
-        # redis-py 6 knows no maintenance of servers, before which connections are made anew. A
-        # new token of a credential provider is given to new connections.
-        is_outdated = getattr(connection, "should_reconnect", bool)()
-        if is_outdated or connection._re_auth_token is not None:  # noqa: SLF001 - redis-py tells nobody
+        # A new token of a credential provider is given to new connections.
+        if wire.connection._re_auth_token is not None:  # noqa: SLF001 - redis-py tells nobody
             wire.abort()
         if wire.is_open:
             self._idle.append(wire)
