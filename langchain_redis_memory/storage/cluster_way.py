@@ -57,7 +57,7 @@ class ClusterWay:
     ) -> None:
         self._nodes = nodes
         self._client = client
-        self._slots = Slots(client)
+        self._slots = Slots(client, hangs_up=True)
         self._departs = departs
         self._patience = patience
         self._lanes: dict[tuple[str, int], Lane] = {}

@@ -215,7 +215,7 @@ class Cluster(Standalone):
 
     @property
     def limit(self) -> int:
-        """One fewer: a connection stays open at the node that was asked for the slots."""
+        """One fewer: a node that is asked for the slots has a connection for that meanwhile."""
         return max(super().limit - 1, 1)
 
     def _reached(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import redis
@@ -81,10 +82,13 @@ class Slots:
 
     Args:
         client: What asks, and keeps the answer.
+        hangs_up: Whether it closes its connections after that: one for the slots and one for the
+            commands that there are, perhaps to the same node.
     """
 
-    def __init__(self, client: redis.asyncio.RedisCluster) -> None:
+    def __init__(self, client: redis.asyncio.RedisCluster, *, hangs_up: bool = False) -> None:
         self._client = client
+        self._hangs_up = hangs_up
         self._asking: asyncio.Task[None] | None = None
         self._asked = False
         self._in_doubt = True
@@ -116,6 +120,11 @@ class Slots:
             await self._client.nodes_manager.initialize()
         self._asked = True
         self._in_doubt = False
+        if self._hangs_up:
+            nodes = self._client.nodes_manager
+            for node in {*nodes.startup_nodes.values(), *nodes.nodes_cache.values()}:
+                with suppress(redis.RedisError, OSError):
+                    await node.disconnect()
 
 
 class GivenWay:
