@@ -26,7 +26,9 @@ from langchain_redis_memory import (
     RetryPolicy,
     StorageRejected,
     StorageUnavailable,
+    SummaryPolicy,
 )
+from langchain_redis_memory.sessions.transcript import transcript
 from langchain_redis_memory.storage.operation import Operation, Script, combined
 from langchain_redis_memory.telemetry import signals as telemetry_signals
 from langchain_redis_memory.telemetry.attributes import of_error, of_request, of_server
@@ -188,6 +190,18 @@ async def test_what_is_read_and_written_is_counted(server, memory_here, watched,
     assert watched.total(f"{OURS}.io", direction="read") == stored
     assert 2 * stored < watched.total(f"{OURS}.io", direction="write") < 2 * stored + 1500
     assert watched.total(f"{OURS}.round_trips") == memory_here.round_trips > 4
+
+
+async def test_what_is_no_reading_is_not_counted_as_one(memory_here, watched, do):
+    """Summaries are folded and transcripts shown, whose results call other things messages."""
+    model = OfflineChatModel()
+    policy = SummaryPolicy(model, after=4, keep=2)
+    chat = memory_here.with_history(model, agent="support", summary=policy)
+    for _ in range(3):
+        await do(chat, "invoke", "My name is Alice.", CONFIG)
+    assert await do(memory_here, "summary", "support", "alice", "s1")
+    conversation = memory_here.conversation("support", "alice", "s1")
+    assert conversation.connection.run(transcript(conversation, None)).messages == 6
 
 
 async def test_a_refusal_is_told_by_its_kind_alone(server, memory_here, watched, do):
@@ -389,6 +403,17 @@ def test_metrics_alone_are_recorded_without_spans(server, watched, monkeypatch):
         memory.ping()
         assert len(watched.spans()) == 1
         assert watched.total("db.client.operation.duration") == 1
+
+
+def test_a_provider_that_cannot_be_loaded_costs_nobody_a_turn(memory, monkeypatch, caplog):
+    """The API raises as often as it is asked for one."""
+    set_up(monkeypatch, None, None)
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "of_no_package")
+    for _ in range(3):
+        assert memory.ping()
+    ours = [r for r in caplog.records if r.name == "langchain_redis_memory"]
+    assert [record.levelname for record in ours] == ["WARNING"]
+    assert "OTEL_PYTHON_" in ours[0].getMessage()
 
 
 def test_an_api_that_is_too_old_costs_nobody_a_turn(memory, watched, monkeypatch, caplog):
