@@ -28,6 +28,7 @@ from langchain_redis_memory import (
     StorageUnavailable,
     SummaryPolicy,
 )
+from langchain_redis_memory.display import as_text
 from langchain_redis_memory.sessions.transcript import transcript
 from langchain_redis_memory.storage.operation import Operation, Script, combined
 from langchain_redis_memory.telemetry import signals as telemetry_signals
@@ -292,6 +293,33 @@ async def test_an_outage_is_told_as_it_lasts_and_ends(mortal, watched, do):
         await do(memory, "ping")
         assert watched.total(f"{OURS}.active_outages") == 0
         assert 0 < watched.total(f"{OURS}.outage.time") < 600
+
+
+@pytest.mark.parametrize("twin", ["close", "aclose"])
+async def test_who_closes_during_an_outage_takes_it_along(mortal, watched, twin):
+    """Memories that come and go meanwhile do not add up to outages that never end."""
+    memory = RedisMemory.from_url(mortal.url, retry=QUICK)
+    mortal.kill()
+    with pytest.raises(StorageUnavailable):
+        memory.ping()
+    assert watched.total(f"{OURS}.active_outages") == 1
+    for _ in range(2):
+        await (memory.aclose() if twin == "aclose" else asyncio.to_thread(memory.close))
+    assert watched.total(f"{OURS}.active_outages") == 0
+    mortal.start()
+
+
+def test_who_looks_is_watched_too(mortal, watched, caplog):
+    """What a notebook shows is a request like others, retries and all."""
+    caplog.set_level("INFO", OURS)
+    with RedisMemory.from_url(mortal.url, retry=QUICK) as memory:
+        mortal.kill()
+        assert "failed" in as_text(memory.history("a", "u", "s"))
+        mortal.start()
+    [event] = watched.one("showing a conversation").events
+    assert event.name == "retry"
+    [told] = [record for record in caplog.records if record.event == "retry"]
+    assert (told.operation, told.server) == ("showing a conversation", mortal.url)
 
 
 # Secrets
