@@ -12,11 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_redis_memory.errors import (
-    ConfigurationError,
-    MemoryClosedError,
-    StorageUnavailable,
-)
+from langchain_redis_memory.errors import ConfigurationError, MemoryClosedError, StorageUnavailable
 from langchain_redis_memory.storage import retry
 from langchain_redis_memory.storage.availability import Availability
 from langchain_redis_memory.storage.executor import AsyncExecutor, Executor, RoundTrips
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FINDING = "finding the nodes"
-_ASKING = "asking the sentinels"
 
 
 class Connection:
@@ -118,14 +113,18 @@ class Connection:
         self._refuse_if_closed()
         return self._run_watched(operation, retry.in_haste(self.policy))
 
-    def nodes(self) -> Layout:
+    def nodes(self, *, in_haste: bool = False) -> Layout:
         """Name the nodes that hold keys, for operations on each of them (`Operation.node`).
+
+        Args:
+            in_haste: Whether somebody looks; see `glance`.
 
         Raises:
             StorageUnavailable: See `run`, as for the rest.
         """
         self._refuse_if_closed()
-        return retry.call(self.policy, self._executor.nodes, _FINDING, self.server.address)
+        policy = retry.in_haste(self.policy) if in_haste else self.policy
+        return retry.call(policy, self._executor.nodes, _FINDING, self.server.address)
 
     async def anodes(self) -> Layout:
         """See `nodes`."""
@@ -136,7 +135,8 @@ class Connection:
     def sentinels(self) -> list[Word]:
         """Ask each sentinel for its word on the primary; none if there are no sentinels."""
         self._refuse_if_closed()
-        return retry.call(self.policy, self._executor.sentinels, _ASKING, self.server.address)
+        what, where = "asking the sentinels", self.server.address
+        return retry.call(self.policy, self._executor.sentinels, what, where)
 
     async def asentinels(self) -> list[Word]:
         """See `sentinels`."""
@@ -204,24 +204,23 @@ class Connection:
         return self._run_in_time(operation, policy)
 
     def _run_in_time(self, operation: Operation[T], policy: RetryPolicy) -> T:
-        attempts = operation.attempts()
-        name, address = operation.name, self.server.address
-        return retry.call(policy, lambda: self._attempt(next(attempts)), name, address)
+        attempts, where = operation.attempts(), self.server.address
+        return retry.call(policy, lambda: self._attempt(next(attempts)), operation.name, where)
 
     async def _arun_in_time(self, operation: Operation[T]) -> T:
-        attempts = operation.attempts()
+        attempts, policy = operation.attempts(), self.policy
         name, address = operation.name, self.server.address
         try:
-            async with asyncio.timeout(self.policy.deadline) as limit:
+            async with asyncio.timeout(policy.deadline) as limit:
                 return await retry.acall(
-                    self.policy, lambda: self._aattempt(next(attempts)), name, address
+                    policy, lambda: self._aattempt(next(attempts)), name, address
                 )
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise StorageUnavailable(
                 f"{name} on Redis at {address} took longer than the "
-                f"deadline of {self.policy.deadline:g} s"
+                f"deadline of {policy.deadline:g} s"
             ) from error
 
     def _attempt(self, operation: Operation[T]) -> T:
