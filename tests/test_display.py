@@ -25,7 +25,13 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel
 
-from langchain_redis_memory import RedisChatMessageHistory, RedisMemory, RetryPolicy, SummaryPolicy
+from langchain_redis_memory import (
+    ConfigurationError,
+    RedisChatMessageHistory,
+    RedisMemory,
+    RetryPolicy,
+    SummaryPolicy,
+)
 from langchain_redis_memory.display import as_html, as_text, html, plain
 from langchain_redis_memory.display.cards import Card, Fold, Note, Said, Table, Tree, Twig, Words
 from langchain_redis_memory.display.words import lasting, seen
@@ -625,6 +631,13 @@ def test_going_on_without_redis_is_told():
         assert "going on without memory" in text
         assert "1 write dropped so far" in text
         assert "goes on without memory" in text
+
+
+@pytest.mark.parametrize("show", [as_html, as_text])
+def test_what_does_not_show_itself_is_refused(memory, show):
+    """Such as the summary of a session that has none."""
+    with pytest.raises(ConfigurationError, match="a NoneType cannot be shown; give a memory"):
+        show(memory.summary("support", "alice", "s1"))
 
 
 def test_a_server_that_hangs_is_told_of(start_server):
