@@ -14,6 +14,7 @@ from raised import all_said
 
 import langchain_redis_memory as package
 from langchain_redis_memory import RedisMemoryError, errors
+from langchain_redis_memory.commands.app import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -121,6 +122,14 @@ def test_each_promise_of_the_architecture_has_its_tests():
     assert len(titles) > 10
     for title in titles:
         assert " ".join(title.split()) in held, title
+
+
+def test_each_command_has_its_place_on_the_page():
+    """In a heading of its own, or of a few."""
+    headings = re.findall(r"^## (.*)$", (DOCS / "command.md").read_text(), re.MULTILINE)
+    groups = [group.name for group in app.registered_groups]
+    commands = [command.name for command in app.registered_commands]
+    assert {*groups, *commands} <= set(", ".join(headings).split(", "))
 
 
 def test_each_page_is_reached_from_the_menu():
