@@ -183,6 +183,13 @@ def test_a_page_that_fetches_from_elsewhere_is_told(hooks, tmp_path, caplog, tag
     assert bool(caplog.records) == told
 
 
+def test_pictures_fetch_nothing():
+    """Such as fonts, which whoever reads them offline would miss."""
+    elsewhere = re.compile(r"url\(['\"]?(?!#)|@import|href=['\"](?!#)")
+    for picture in (DOCS / "images").rglob("*.svg"):
+        assert not elsewhere.search(picture.read_text()), picture
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_elsewhere_are_well_formed(page):
     """Encrypted, to a host by name; `make links` asks whether they lead anywhere."""
