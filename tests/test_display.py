@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -651,6 +652,18 @@ def test_a_server_that_hangs_is_told_of(start_server):
                 assert "! " in as_text(shown)
         finally:
             server.process.send_signal(signal.SIGCONT)
+
+
+def test_a_cluster_that_hangs_is_asked_no_more_often(caplog):
+    """Finding its nodes is part of looking: it is tried twice, as the rest."""
+    caplog.set_level("INFO", "langchain_redis_memory")
+    policy = RetryPolicy(initial=0.001, deadline=2, attempts=9)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}"
+        with RedisMemory.from_url(url, retry=policy, socket_timeout=0.1) as memory:
+            assert "! " in as_text(memory)
+    retries = [r.operation for r in caplog.records if getattr(r, "event", "") == "retry"]
+    assert retries == ["finding the nodes"]
 
 
 def test_a_restarted_server_is_shown_at_the_first_look(start_server):
