@@ -47,7 +47,7 @@ def problem(url: str) -> str:
 
 
 def main() -> int:
-    """Print the links that lead nowhere; 1 if there are some."""
+    """Print the links that lead nowhere; 1 if there are some, or no links at all."""
     links = found()
     with ThreadPoolExecutor(8) as pool:
         problems = dict(zip(links, pool.map(problem, links), strict=True))
@@ -56,7 +56,7 @@ def main() -> int:
             print(f"{url}: {what} ({', '.join(sorted(set(links[url])))})")
     bad = sum(map(bool, problems.values()))
     print(f"{len(links)} links, {bad} of which lead nowhere")
-    return 1 if bad else 0
+    return 1 if bad or not links else 0
 
 
 if __name__ == "__main__":

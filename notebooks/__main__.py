@@ -38,8 +38,11 @@ def main() -> None:
     parser.add_argument("notebooks", nargs="*", type=Path, help="which ones (all)")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     options = parser.parse_args()
+    paths = options.notebooks or sorted(FOLDER.glob("*.ipynb"))
+    if not paths:
+        parser.error(f"there are no notebooks in {FOLDER}")
     failed = False
-    for path in options.notebooks or sorted(FOLDER.glob("*.ipynb")):
+    for path in paths:
         began = time.perf_counter()
         problems = refresh(path, write=not options.check)
         print(f"{time.perf_counter() - began:4.0f} s  {path.name}", *problems, sep="\n  ")

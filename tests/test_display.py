@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -25,7 +26,13 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel
 
-from langchain_redis_memory import RedisChatMessageHistory, RedisMemory, RetryPolicy, SummaryPolicy
+from langchain_redis_memory import (
+    ConfigurationError,
+    RedisChatMessageHistory,
+    RedisMemory,
+    RetryPolicy,
+    SummaryPolicy,
+)
 from langchain_redis_memory.display import as_html, as_text, html, plain
 from langchain_redis_memory.display.cards import Card, Fold, Note, Said, Table, Tree, Twig, Words
 from langchain_redis_memory.display.words import lasting, seen
@@ -627,6 +634,13 @@ def test_going_on_without_redis_is_told():
         assert "goes on without memory" in text
 
 
+@pytest.mark.parametrize("show", [as_html, as_text])
+def test_what_does_not_show_itself_is_refused(memory, show):
+    """Such as the summary of a session that has none."""
+    with pytest.raises(ConfigurationError, match="a NoneType cannot be shown; give a memory"):
+        show(memory.summary("support", "alice", "s1"))
+
+
 def test_a_server_that_hangs_is_told_of(start_server):
     """Within the time that the memory gives it."""
     server = start_server()
@@ -638,6 +652,18 @@ def test_a_server_that_hangs_is_told_of(start_server):
                 assert "! " in as_text(shown)
         finally:
             server.process.send_signal(signal.SIGCONT)
+
+
+def test_a_cluster_that_hangs_is_asked_no_more_often(caplog):
+    """Finding its nodes is part of looking: it is tried twice, as the rest."""
+    caplog.set_level("INFO", "langchain_redis_memory")
+    policy = RetryPolicy(initial=0.001, deadline=2, attempts=9)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}"
+        with RedisMemory.from_url(url, retry=policy, socket_timeout=0.1) as memory:
+            assert "! " in as_text(memory)
+    retries = [r.operation for r in caplog.records if getattr(r, "event", "") == "retry"]
+    assert retries == ["finding the nodes"]
 
 
 def test_a_restarted_server_is_shown_at_the_first_look(start_server):

@@ -14,6 +14,7 @@ from raised import all_said
 
 import langchain_redis_memory as package
 from langchain_redis_memory import RedisMemoryError, errors
+from langchain_redis_memory.commands.app import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -123,6 +124,14 @@ def test_each_promise_of_the_architecture_has_its_tests():
         assert " ".join(title.split()) in held, title
 
 
+def test_each_command_has_its_place_on_the_page():
+    """In a heading of its own, or of a few."""
+    headings = re.findall(r"^## (.*)$", (DOCS / "command.md").read_text(), re.MULTILINE)
+    groups = [group.name for group in app.registered_groups]
+    commands = [command.name for command in app.registered_commands]
+    assert {*groups, *commands} <= set(", ".join(headings).split(", "))
+
+
 def test_each_page_is_reached_from_the_menu():
     """A page that only its address opens is lost."""
     menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
@@ -172,6 +181,13 @@ def test_a_page_that_fetches_from_elsewhere_is_told(hooks, tmp_path, caplog, tag
     (tmp_path / "index.html").write_text(tag)
     hooks["on_post_build"](config=SimpleNamespace(site_dir=str(tmp_path)))
     assert bool(caplog.records) == told
+
+
+def test_pictures_fetch_nothing():
+    """Such as fonts, which whoever reads them offline would miss."""
+    elsewhere = re.compile(r"url\(['\"]?(?!#)|@import|href=['\"](?!#)")
+    for picture in (DOCS / "images").rglob("*.svg"):
+        assert not elsewhere.search(picture.read_text()), picture
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

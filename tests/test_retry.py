@@ -34,8 +34,8 @@ class Flaky:
 
 def both(policy, flaky, flavour):
     if flavour == "sync":
-        return retry.call(policy, flaky)
-    return asyncio.run(retry.acall(policy, flaky.awaited))
+        return retry.call(policy, flaky, "trying", "here")
+    return asyncio.run(retry.acall(policy, flaky.awaited, "trying", "here"))
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])

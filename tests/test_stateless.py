@@ -76,8 +76,8 @@ def test_it_says_so_once_when_it_begins_and_once_when_it_ends(caplog):
     for _ in range(2):
         for now in (100, 101, 105):
             availability.failed(now, "here")
-        availability.drop()
-        availability.drop()
+        availability.drop("here")
+        availability.drop("here")
         for _ in range(3):
             availability.succeeded("here")
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 4
@@ -92,11 +92,11 @@ def test_a_copy_knows_the_same_and_goes_its_own_way():
     """As a forked child has it."""
     availability = Availability(pause=5, deadline=2)
     availability.failed(100, "here")
-    availability.drop()
+    availability.drop("here")
     copy = availability.copy()
     assert (copy.available, copy.dropped) == (False, 1)
     copy.succeeded("here")
-    copy.drop()
+    copy.drop("here")
     assert (availability.available, availability.dropped) == (False, 1)
 
 
@@ -109,7 +109,7 @@ def test_of_many_threads_one_asks_after_the_pause():
     def one(_):
         barrier.wait()
         for _ in range(1000):
-            availability.drop()
+            availability.drop("here")
         return availability.may_ask(105)
 
     with ThreadPoolExecutor(16) as threads:

@@ -26,7 +26,10 @@ from langchain_redis_memory import (
     RetryPolicy,
     StorageRejected,
     StorageUnavailable,
+    SummaryPolicy,
 )
+from langchain_redis_memory.display import as_text
+from langchain_redis_memory.sessions.transcript import transcript
 from langchain_redis_memory.storage.operation import Operation, Script, combined
 from langchain_redis_memory.telemetry import signals as telemetry_signals
 from langchain_redis_memory.telemetry.attributes import of_error, of_request, of_server
@@ -190,6 +193,18 @@ async def test_what_is_read_and_written_is_counted(server, memory_here, watched,
     assert watched.total(f"{OURS}.round_trips") == memory_here.round_trips > 4
 
 
+async def test_what_is_no_reading_is_not_counted_as_one(memory_here, watched, do):
+    """Summaries are folded and transcripts shown, whose results call other things messages."""
+    model = OfflineChatModel()
+    policy = SummaryPolicy(model, after=4, keep=2)
+    chat = memory_here.with_history(model, agent="support", summary=policy)
+    for _ in range(3):
+        await do(chat, "invoke", "My name is Alice.", CONFIG)
+    assert await do(memory_here, "summary", "support", "alice", "s1")
+    conversation = memory_here.conversation("support", "alice", "s1")
+    assert conversation.connection.run(transcript(conversation, None)).messages == 6
+
+
 async def test_a_refusal_is_told_by_its_kind_alone(server, memory_here, watched, do):
     """The error's words name the key."""
     history = memory_here.history("support", "alice", "s1")
@@ -278,6 +293,33 @@ async def test_an_outage_is_told_as_it_lasts_and_ends(mortal, watched, do):
         await do(memory, "ping")
         assert watched.total(f"{OURS}.active_outages") == 0
         assert 0 < watched.total(f"{OURS}.outage.time") < 600
+
+
+@pytest.mark.parametrize("twin", ["close", "aclose"])
+async def test_who_closes_during_an_outage_takes_it_along(mortal, watched, twin):
+    """Memories that come and go meanwhile do not add up to outages that never end."""
+    memory = RedisMemory.from_url(mortal.url, retry=QUICK)
+    mortal.kill()
+    with pytest.raises(StorageUnavailable):
+        memory.ping()
+    assert watched.total(f"{OURS}.active_outages") == 1
+    for _ in range(2):
+        await (memory.aclose() if twin == "aclose" else asyncio.to_thread(memory.close))
+    assert watched.total(f"{OURS}.active_outages") == 0
+    mortal.start()
+
+
+def test_who_looks_is_watched_too(mortal, watched, caplog):
+    """What a notebook shows is a request like others, retries and all."""
+    caplog.set_level("INFO", OURS)
+    with RedisMemory.from_url(mortal.url, retry=QUICK) as memory:
+        mortal.kill()
+        assert "failed" in as_text(memory.history("a", "u", "s"))
+        mortal.start()
+    [event] = watched.one("showing a conversation").events
+    assert event.name == "retry"
+    [told] = [record for record in caplog.records if record.event == "retry"]
+    assert (told.operation, told.server) == ("showing a conversation", mortal.url)
 
 
 # Secrets
@@ -389,6 +431,17 @@ def test_metrics_alone_are_recorded_without_spans(server, watched, monkeypatch):
         memory.ping()
         assert len(watched.spans()) == 1
         assert watched.total("db.client.operation.duration") == 1
+
+
+def test_a_provider_that_cannot_be_loaded_costs_nobody_a_turn(memory, monkeypatch, caplog):
+    """The API raises as often as it is asked for one."""
+    set_up(monkeypatch, None, None)
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "of_no_package")
+    for _ in range(3):
+        assert memory.ping()
+    ours = [r for r in caplog.records if r.name == "langchain_redis_memory"]
+    assert [record.levelname for record in ours] == ["WARNING"]
+    assert "OTEL_PYTHON_" in ours[0].getMessage()
 
 
 def test_an_api_that_is_too_old_costs_nobody_a_turn(memory, watched, monkeypatch, caplog):

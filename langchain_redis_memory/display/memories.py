@@ -93,7 +93,7 @@ def _state(connection: Connection, keys: Keys) -> Iterator[Part]:
 
 def _look(connection: Connection, keys: Keys) -> tuple[list[Place], bool]:
     """Give what the first keys of each node hold, and whether these are all."""
-    nodes = connection.nodes().nodes if connection.server.spans_slots else (None,)
+    nodes = connection.nodes(in_haste=True).nodes if connection.server.spans_slots else (None,)
     found: dict[bytes, Place] = {}  # SCAN may give a key twice
     is_all = True
     for node in nodes:

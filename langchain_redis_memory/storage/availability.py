@@ -86,7 +86,17 @@ class Availability:
         if on := signals():
             on.outage(address, passed, -int(self._is_recorded))
 
-    def drop(self, address: str = "") -> None:
+    def leave(self, now: float, address: str) -> None:
+        """Note that nobody asks any more: an outage that is not over is nobody's from now on."""
+        with self._lock:
+            if self._began is None:
+                return
+            self._began = None
+            passed = self._count(now)
+        if on := signals():
+            on.outage(address, passed, -int(self._is_recorded))
+
+    def drop(self, address: str) -> None:
         """Count a write that was dropped."""
         with self._lock:
             self.dropped += 1

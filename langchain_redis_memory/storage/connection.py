@@ -12,11 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_redis_memory.errors import (
-    ConfigurationError,
-    MemoryClosedError,
-    StorageUnavailable,
-)
+from langchain_redis_memory.errors import ConfigurationError, MemoryClosedError, StorageUnavailable
 from langchain_redis_memory.storage import retry
 from langchain_redis_memory.storage.availability import Availability
 from langchain_redis_memory.storage.executor import AsyncExecutor, Executor, RoundTrips
@@ -82,11 +78,7 @@ class Connection:
         if not self._asks(operation):
             return self._without(operation)
         try:
-            if on := signals():
-                with on.request(operation, self.server.address) as watched:
-                    result = self._run_in_time(watched)
-            else:
-                result = self._run_in_time(operation)
+            result = self._run_watched(operation, self.policy)
         except StorageUnavailable as error:
             if self._gives_up_on(operation, error):
                 raise
@@ -119,17 +111,20 @@ class Connection:
             StorageUnavailable: Redis could not be reached; see `retry.in_haste`.
         """
         self._refuse_if_closed()
-        attempts = operation.attempts()
-        return retry.call(retry.in_haste(self.policy), lambda: self._attempt(next(attempts)))
+        return self._run_watched(operation, retry.in_haste(self.policy))
 
-    def nodes(self) -> Layout:
+    def nodes(self, *, in_haste: bool = False) -> Layout:
         """Name the nodes that hold keys, for operations on each of them (`Operation.node`).
+
+        Args:
+            in_haste: Whether somebody looks; see `glance`.
 
         Raises:
             StorageUnavailable: See `run`, as for the rest.
         """
         self._refuse_if_closed()
-        return retry.call(self.policy, self._executor.nodes, _FINDING, self.server.address)
+        policy = retry.in_haste(self.policy) if in_haste else self.policy
+        return retry.call(policy, self._executor.nodes, _FINDING, self.server.address)
 
     async def anodes(self) -> Layout:
         """See `nodes`."""
@@ -140,7 +135,8 @@ class Connection:
     def sentinels(self) -> list[Word]:
         """Ask each sentinel for its word on the primary; none if there are no sentinels."""
         self._refuse_if_closed()
-        return retry.call(self.policy, self._executor.sentinels)
+        what, where = "asking the sentinels", self.server.address
+        return retry.call(self.policy, self._executor.sentinels, what, where)
 
     async def asentinels(self) -> list[Word]:
         """See `sentinels`."""
@@ -151,6 +147,7 @@ class Connection:
         """Close what was opened for threads, and refuse further use."""
         self._closed = True
         self._executor.close()
+        self.availability.leave(time.monotonic(), self.server.address)
         self.server.release()
 
     async def aclose(self) -> None:
@@ -190,7 +187,8 @@ class Connection:
         return self.availability.may_ask(time.monotonic())
 
     def _gives_up_on(self, operation: Operation[T], error: StorageUnavailable) -> bool:
-        self.availability.failed(time.monotonic(), self.server.address, error)
+        if not self._closed:
+            self.availability.failed(time.monotonic(), self.server.address, error)
         return not self._stateless or operation.absent is None
 
     def _without(self, operation: Operation[T]) -> T:
@@ -199,25 +197,30 @@ class Connection:
         assert operation.absent is not None  # noqa: S101 - `_asks` and `_gives_up_on` saw to it
         return operation.absent()
 
-    def _run_in_time(self, operation: Operation[T]) -> T:
-        attempts = operation.attempts()
-        name, address = operation.name, self.server.address
-        return retry.call(self.policy, lambda: self._attempt(next(attempts)), name, address)
+    def _run_watched(self, operation: Operation[T], policy: RetryPolicy) -> T:
+        if on := signals():
+            with on.request(operation, self.server.address) as watched:
+                return self._run_in_time(watched, policy)
+        return self._run_in_time(operation, policy)
+
+    def _run_in_time(self, operation: Operation[T], policy: RetryPolicy) -> T:
+        attempts, where = operation.attempts(), self.server.address
+        return retry.call(policy, lambda: self._attempt(next(attempts)), operation.name, where)
 
     async def _arun_in_time(self, operation: Operation[T]) -> T:
-        attempts = operation.attempts()
+        attempts, policy = operation.attempts(), self.policy
         name, address = operation.name, self.server.address
         try:
-            async with asyncio.timeout(self.policy.deadline) as limit:
+            async with asyncio.timeout(policy.deadline) as limit:
                 return await retry.acall(
-                    self.policy, lambda: self._aattempt(next(attempts)), name, address
+                    policy, lambda: self._aattempt(next(attempts)), name, address
                 )
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise StorageUnavailable(
                 f"{name} on Redis at {address} took longer than the "
-                f"deadline of {self.policy.deadline:g} s"
+                f"deadline of {policy.deadline:g} s"
             ) from error
 
     def _attempt(self, operation: Operation[T]) -> T:

@@ -115,7 +115,7 @@ def patience() -> float:
     return max(0.0, getattr(_thread, "latest", time.monotonic() + _FOR_EVER) - time.monotonic())
 
 
-def call(policy: RetryPolicy, attempt: Callable[[], T], what: str = "", where: str = "") -> T:
+def call(policy: RetryPolicy, attempt: Callable[[], T], what: str, where: str) -> T:
     """Call `attempt` until it succeeds or the policy says that it was the last.
 
     Args:
@@ -144,7 +144,7 @@ def call(policy: RetryPolicy, attempt: Callable[[], T], what: str = "", where: s
 
 
 async def acall(
-    policy: RetryPolicy, attempt: Callable[[], Awaitable[T]], what: str = "", where: str = ""
+    policy: RetryPolicy, attempt: Callable[[], Awaitable[T]], what: str, where: str
 ) -> T:
     """Await `attempt` until it succeeds or the policy says that it was the last; see `call`."""
     began = time.monotonic()

@@ -84,7 +84,8 @@ def size_in(reply: Any) -> int:
 
 def messages_in(result: Any) -> int:
     """Count the messages that a read gave: a `Reading`, or what holds one besides profiles."""
-    return len(getattr(getattr(result, "reading", result), "messages", ()))
+    found = getattr(getattr(result, "reading", result), "messages", None)
+    return len(found) if isinstance(found, list) else 0  # others call a number so, or a method
 
 
 def _called(command: Command | ScriptCall) -> tuple[str, str]:

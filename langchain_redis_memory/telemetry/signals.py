@@ -27,7 +27,7 @@ from langchain_redis_memory.telemetry.attributes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from opentelemetry.metrics import Histogram
@@ -121,22 +121,28 @@ class Signals:
     def _counted(
         self, operation: Operation[T], server: Mapping[str, str | int | float], span: Span
     ) -> Operation[T]:
-        def read(replies: Sequence[Any]) -> T:
-            result = operation.read(replies)
-            # A write whose result is False found itself stored before.
-            stored = operation.messages if result is not False else 0
-            for direction, messages, size in (
-                ("read", messages_in(result), size_in(replies)),
-                ("write", stored, size_of(operation.commands)),
-            ):
-                about = {**server, _DIRECTION: direction}
-                self._bytes.add(size, about)
-                if messages:
-                    self._messages.add(messages, about)
-                    span.set_attribute(f"{SCOPE}.messages", messages)
-            return result
+        def counting(read: Callable[[Sequence[Any]], T]) -> Callable[[Sequence[Any]], T]:
+            def counted(replies: Sequence[Any]) -> T:
+                result = read(replies)
+                # A write whose result is False found itself stored before.
+                stored = operation.messages if result is not False else 0
+                for direction, messages, size in (
+                    ("read", messages_in(result), size_in(replies)),
+                    ("write", stored, size_of(operation.commands)),
+                ):
+                    about = {**server, _DIRECTION: direction}
+                    self._bytes.add(size, about)
+                    if messages:
+                        self._messages.add(messages, about)
+                        span.set_attribute(f"{SCOPE}.messages", messages)
+                return result
 
-        return replace(operation, read=read)
+            return counted
+
+        again = operation.read_again
+        return replace(
+            operation, read=counting(operation.read), read_again=again and counting(again)
+        )
 
     @contextmanager
     def _timed(

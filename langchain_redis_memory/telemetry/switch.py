@@ -70,6 +70,20 @@ def _look() -> None:
 
 
 def _set_up() -> Signals | None:
+    try:
+        return _signals_for_providers()
+    except Exception as error:  # noqa: BLE001 - nobody's turn is to fail for being watched
+        _switch.next_look = math.inf
+        _logger.warning(
+            "no spans or metrics: OpenTelemetry cannot be used (%s); see that the providers named "
+            "by OTEL_PYTHON_... are installed, and opentelemetry-api 1.30 or later: "
+            'pip install -U "langchain-redis-memory[otel]"',
+            type(error).__name__,
+        )
+    return None
+
+
+def _signals_for_providers() -> Signals | None:
     from opentelemetry import metrics, trace  # noqa: PLC0415 - loaded already; it is no dependency
 
     # What the API brings itself does nothing; what does something was made elsewhere.
@@ -78,13 +92,4 @@ def _set_up() -> Signals | None:
         return None
     from langchain_redis_memory.telemetry.signals import Signals  # noqa: PLC0415 - loads the API
 
-    try:
-        return Signals()
-    except Exception as error:  # noqa: BLE001 - nobody's turn is to fail for being watched
-        _switch.next_look = math.inf
-        _logger.warning(
-            "no spans or metrics: opentelemetry-api cannot be used (%s); 1.30 or later is needed: "
-            'pip install -U "langchain-redis-memory[otel]"',
-            type(error).__name__,
-        )
-    return None
+    return Signals()
