@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import redis
 from langchain_core.messages import HumanMessage
 from places import PASSWORD, documented, permit, refused_at, with_user
-from servers import free_port
+from servers import free_port, wait_until
 
 from langchain_redis_memory import ConfigurationError, Finding, RedisMemory, RetryPolicy
 from langchain_redis_memory.inspection import about_server as about
@@ -101,6 +102,9 @@ async def test_a_wrong_password_is_a_finding(do, tcp_server):
         ("lpush", "problem", "LPUSH"),
         ("evalsha", "problem", "EVALSHA"),
         ("unlink", "problem", "UNLINK"),
+        ("persist", "problem", "PERSIST"),
+        ("time", "problem", "TIME"),
+        ("ping", "problem", "PING"),
         ("zrevrangebyscore", "warning", "listing sessions"),
         ("set", "warning", "profiles"),
     ],
@@ -131,7 +135,7 @@ async def test_what_it_needs_itself_may_be_refused_too(places, do, missing):
     )
     async with place.memory() as memory:
         found = await do(memory, "doctor")
-    assert found.stats is None
+    assert (found.stats is None) == (missing == "scan")
     assert missing in " ".join(finding.text.lower() for finding in found.findings)
     refused_at(place)
 
@@ -172,6 +176,22 @@ async def test_a_full_server_is_a_problem(start_server, do):
     assert [finding.level for finding in told] == ["problem", "problem"]
     assert "SET" in told[1].text
     assert of(found.findings, "eviction")[0].level == "ok"
+
+
+async def test_a_disk_that_takes_nothing_is_a_problem(start_server, do):
+    """Then the server takes no writes, which is no matter of permissions."""
+    server = start_server("--save", "1000 1000")
+    server.client.set("x", 1)
+    (place,) = server.client.config_get("dir").values()
+    (Path(place) / "dump.rdb").mkdir()  # where the snapshot was to be
+    server.client.bgsave()
+    wait_until(lambda: server.client.info()["rdb_last_bgsave_status"] == "err", "that failed")
+    url = f"{server.url}?health_check_interval=0"
+    async with RedisMemory.from_url(url) as memory:
+        found = await do(memory, "doctor", keys=False)
+    told = [finding.text for finding in of(found.findings, "persistence")]
+    assert any("takes no writes (LTRIM, " in text for text in told)
+    assert not of(found.findings, "permissions")
 
 
 async def test_what_is_stored_is_looked_at(memory, do, server):
