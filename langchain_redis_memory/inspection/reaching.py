@@ -24,7 +24,8 @@ _TOO_LONG = 0.05
 _SKEW = 1.0
 """Seconds that clocks may differ by."""
 
-_HERE = re.compile(r"unix://|(?:cluster |sentinel )?(?:127\.|localhost\b|\[::1\])")
+# What sentinels or nodes of a cluster name may be anywhere, wherever they are themselves.
+_HERE = re.compile(r"unix://|(?:127\.[\d.]+|localhost|\[::1\])(?:[:/]|$)")
 
 _TOLD_LATER = {"NOPERM", "MISCONF"}
 """Why a server refuses a PING, and other commands, of which more is said than that."""
