@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
@@ -92,6 +93,18 @@ def test_a_conversation_is_shown_with_tools_folded(run_command, talk):
     assert lines[5].strip() == "[image]"
     assert len(lines) == 6
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_other_programs_stored_is_shown_too(run_command, server):
+    """Blocks of a strange type, and a call of which nothing is known."""
+    content = [{"type": ["x"]}, {"type": None}, "text"]
+    call = {"name": None, "args": None, "id": None, "error": None}
+    element = {"type": "ai", "data": {"content": content, "invalid_tool_calls": [call]}}
+    server.client.lpush("agent:memory:support:alice:s1", json.dumps(element))
+    for options in ([], ["--full"], ["--json"]):
+        done = run_command("show", "support", "alice", "s1", *options)
+        assert (done.code, done.err) == (0, "")
+    assert "→ a tool (no JSON)" in run_command("show", "support", "alice", "s1").out
 
 
 def test_it_is_shown_whole_or_its_end(run_command, talk):

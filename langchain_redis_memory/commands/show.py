@@ -123,7 +123,8 @@ def _lines(message: BaseMessage, full: bool) -> Iterator[Text]:
         for call in message.tool_calls:
             yield _folded(f"→ {call['name']}", _arguments(call["args"], full), full, "yellow")
         for wrong in message.invalid_tool_calls:
-            yield _folded(f"→ {wrong['name']} (no JSON): ", wrong["args"] or "", full, "red")
+            before = f"→ {wrong['name'] or 'a tool'} (no JSON): "
+            yield _folded(before, wrong["args"] or "", full, "red")
 
 
 def _folded(before: str, text: str, full: bool, style: str) -> Text:
@@ -142,6 +143,6 @@ def _arguments(arguments: dict[str, Any], full: bool) -> str:
 def _other_blocks(message: BaseMessage) -> Iterator[str]:
     content = message.content if isinstance(message.content, list) else []
     for block in content:
-        kind = block.get("type") if isinstance(block, dict) else "text"
+        kind = str(block.get("type")) if isinstance(block, dict) else "text"
         if kind != "text" and kind not in _CALLS:
-            yield str(kind)
+            yield kind
