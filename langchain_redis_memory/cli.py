@@ -27,7 +27,7 @@ def main() -> None:
     With 0 when it went well, 1 when it did not, 2 when it was called wrongly, and 130 when Ctrl-C
     has stopped it.
     """
-    _accept_any_text()
+    _prepare_streams()
     try:
         _load_app()(prog_name="langchain-redis-memory")
     except KeyboardInterrupt:  # while it was loading
@@ -51,7 +51,10 @@ def _load_app() -> typer.Typer:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    sys.stderr.write(f"Error: {' '.join(text.split())}\n")
+    from langchain_redis_memory.display.words import one_line  # noqa: PLC0415 - needed seldom
+
+    # It may name a file, an id or what the server said.
+    sys.stderr.write(f"Error: {one_line(' '.join(text.split()))}\n")
     sys.exit(code)
 
 
@@ -62,8 +65,12 @@ def _flush() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _accept_any_text() -> None:
-    # A reply may hold what the terminal's encoding lacks; that must not end the conversation.
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+def _prepare_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever called; in their order they get its number
+            number = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+        elif isinstance(stream, TextIOWrapper):
+            # A reply may hold what the terminal's encoding lacks; that must not end it.
             stream.reconfigure(errors="replace")

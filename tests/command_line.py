@@ -62,7 +62,8 @@ def run_command(server, monkeypatch, capsys, tmp_path):
     clean = environment(tmp_path, REDIS_URL=server.url, NO_COLOR="1", TERM="dumb")
 
     def run(*arguments, piped=None, typed="", **variables):
-        stdin = Person(typed) if piped is None else io.StringIO(piped)
+        octets = piped.encode() if isinstance(piped, str) else piped
+        stdin = Person(typed) if piped is None else io.TextIOWrapper(io.BytesIO(octets))
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "argv", ["langchain-redis-memory", *map(str, arguments)])
         named = patch.dict(os.environ, clean | variables, clear=True)

@@ -50,6 +50,12 @@ def test_a_url_without_a_password_is_taken(run_command, url):
     assert "password" not in done.err.partition("redis://user:password")[0]
 
 
+def test_a_variable_that_is_not_set_names_no_server(run_command):
+    """Its empty URL is not the default's embedded server, of which somebody may be forgotten."""
+    done = run_command("forget", "alice", "--yes", "--url", "")
+    assert (done.code, done.err) == (2, "Error: --url must not be empty\n")
+
+
 def test_a_password_is_asked_for(tmp_path):
     """At a terminal, where it does not show; and the server takes it."""
     server = Node(tmp_path / "server")

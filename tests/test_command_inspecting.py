@@ -35,7 +35,7 @@ def test_stats_shows_what_there_is(run_command, filled):
     assert (done.code, done.err) == (0, "")
     assert "2 sessions, 8 messages, 4 keys" in done.out
     assert "support / alice / s1" in done.out
-    assert r"s\x1b[2J2" in done.out
+    assert r"s\u001b[2J2" in done.out
     assert "\x1b" not in done.out
     assert max(map(len, done.out.splitlines())) <= 80
     assert SECRET not in done.out

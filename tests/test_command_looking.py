@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import signal
 import subprocess
 
 import pytest
@@ -93,6 +95,18 @@ def test_a_conversation_is_shown_with_tools_folded(run_command, talk):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_what_other_programs_stored_is_shown_too(run_command, server):
+    """Blocks of a strange type, and a call of which nothing is known."""
+    content = [{"type": ["x"]}, {"type": None}, "text"]
+    call = {"name": None, "args": None, "id": None, "error": None}
+    element = {"type": "ai", "data": {"content": content, "invalid_tool_calls": [call]}}
+    server.client.lpush("agent:memory:support:alice:s1", json.dumps(element))
+    for options in ([], ["--full"], ["--json"]):
+        done = run_command("show", "support", "alice", "s1", *options)
+        assert (done.code, done.err) == (0, "")
+    assert "→ a tool (no JSON)" in run_command("show", "support", "alice", "s1").out
+
+
 def test_it_is_shown_whole_or_its_end(run_command, talk):
     """With --full and --last."""
     whole = run_command("show", "support", "alice", "s1", "--full").out
@@ -147,7 +161,18 @@ def test_what_is_stored_is_text(run_command, memory):
         done = run_command(*command, NO_COLOR="", TERM="xterm")
         shown = re.sub(r"\x1b\[[\d;]*m", "", done.out + done.err)  # our own colours
         assert not ACTIVE.search(shown), command
-        assert "[bold" in shown, command
+        assert "[bo" in shown, command  # a column may break behind it
+
+
+def test_an_id_stays_in_its_line_and_looks_like_no_other(run_command, memory):
+    """Also in an error: what reads names line by line finds no name that is not there."""
+    for session in ("s 1", "s\n1", "s\t1", "s  1"):
+        memory.history("support", "x\nroot", session).add_user_message("Hello")
+    assert run_command("users").out == "x\\nroot\n"
+    listed = run_command("sessions", "support", "x\nroot").out.splitlines()[1:]
+    assert {line[:6].strip() for line in listed} == {"s 1", r"s\n1", r"s\t1", "s  1"}
+    assert r"x\nroot" in run_command("clear", "support", "x\nroot", "s 1", "--dry-run").out
+    assert r"\u001b[2J" in run_command("import", "\x1b[2J").err
 
 
 def test_a_terminal_gets_colours_unless_it_is_told_not_to(talk, server, tmp_path):
@@ -173,6 +198,36 @@ def test_what_is_not_there_or_damaged_is_told(run_command, talk, server):
     done = run_command("show", "support", "alice", "s1")
     assert (done.code, done.out) == (1, "")
     assert "LINDEX" in done.err
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_it_works_where_a_stream_is_closed(server, talk, tmp_path, closed):
+    """As some that start programs have it; nobody is asked then."""
+    given = {"cwd": tmp_path, "env": environment(tmp_path, REDIS_URL=server.url)}
+    for command, code in (("agents", 0), ("forget alice", 2)):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {closed}>&-', "sh", *COMMAND, *command.split()],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            **given,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_names_are_not_mixed_with_the_bar(server, memory, tmp_path):
+    """At a terminal it goes when the first is found."""
+    for number in range(3):
+        memory.history(f"agent{number}", "alice", "s").add_user_message("Hello")
+    with at_terminal(tmp_path, "agents", REDIS_URL=server.url) as terminal:
+        server.process.send_signal(signal.SIGSTOP)
+        terminal.wait_for("Looking through all keys")
+        server.process.send_signal(signal.SIGCONT)
+        code, seen = terminal.ended()
+    assert code == 0
+    assert sorted(seen[seen.index("agent") :].split()) == ["agent0", "agent1", "agent2"]
 
 
 def test_a_reader_that_leaves_ends_it_quietly(server, tmp_path):

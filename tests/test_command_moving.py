@@ -107,7 +107,7 @@ def test_conversations_of_a_file_are_adopted(run_command, memory, tmp_path):
         {"conversation": "c2", "messages": messages, "user": "bob"},
     ]
     (tmp_path / "lines.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
-    (tmp_path / "list.json").write_text(json.dumps(messages))
+    (tmp_path / "list.json").write_text(json.dumps(messages), encoding="utf-8-sig")
     how = ("--agent", "support", "--user", "alice")
     looked = run_command("adopt", "openai", "lines.jsonl", *how, "--dry-run")
     assert looked.out == "This would adopt 2 sessions with 4 messages.\n"

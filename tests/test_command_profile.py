@@ -51,6 +51,7 @@ def test_a_profile_is_set_merged_replaced_and_printed(run_command, memory):
     ("value", "reason"),
     [
         *(("[1]", "no object"), ("{", "line 1"), ("", "line 1"), ("hunter2", "line 1")),
+        (b'{"a": "\xe9"}', "utf-8"),
         *(('{"a": 1, "a": 2}', "twice"), ('{"a": NaN}', "NaN"), ("{" * 9999, "")),
     ],
 )
@@ -118,6 +119,16 @@ def kept_path(done):
     """Name the file that keeps what was written."""
     (line,) = [line for line in done.err.splitlines() if "is in " in line]
     return Path(line.partition("is in ")[2].removesuffix("."))
+
+
+def test_what_an_editor_leaves_is_read_as_utf_8(run_command, memory, editor):
+    """Another encoding is refused, and not guessed at."""
+    latin = editor("open(path, 'wb').write(b'{\"a\": \"\\xe9\"}'); sys.exit()")
+    done = run_command("profile", "edit", "alice", typed="n\n", **latin)
+    assert done.code == 1
+    assert "utf-8" in done.err
+    assert not memory.profile("alice").exists()
+    kept_path(done).unlink()
 
 
 @pytest.mark.parametrize("body", ["text = '{'", "text = '{'; sys.stdin.close()", "sys.exit(3)"])

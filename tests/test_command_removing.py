@@ -55,6 +55,7 @@ def test_what_is_removed_is_told_and_asked_for(run_command, remembered, command,
     assert sizes(remembered) == left
     again = run_command(*command, "--yes")
     assert (again.code, again.out[:27]) == (0, "There is nothing to remove ")
+    assert run_command(*command, "--json").records()[0]["dry_run"] is False
 
 
 @pytest.mark.parametrize("command", [SESSION, FORGET])

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from langchain_redis_memory._version import __version__
 from langchain_redis_memory.commands.connecting import with_memory
-from langchain_redis_memory.commands.output import safe
+from langchain_redis_memory.display.words import seen
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
 from langchain_redis_memory.history import RedisChatMessageHistory
 from langchain_redis_memory.memory import RedisMemory
@@ -127,11 +127,11 @@ class _Conversation:
         # Closing tells the library that nobody reads on, so that it stores what was sent.
         with closing(cast("Generator[BaseMessage]", pieces)):
             for piece in pieces:
-                self.console.out(safe(piece.text), highlight=False, end="")
+                self.console.out(seen(piece.text), highlight=False, end="")
         self.console.print()
 
     def _say(self, text: str, style: str) -> None:
-        self.console.print(safe(text), style=style, markup=False, emoji=False)
+        self.console.print(seen(text), style=style, markup=False, emoji=False)
 
 
 def _offline_model() -> OfflineChatModel:

@@ -122,8 +122,8 @@ def open_memory(
     """
     if {"url", "embedded"} <= by_hand:
         raise ConfigurationError("give either --url or --directory (--embedded), not both")
-    if "url" in by_hand and url:
-        _refuse_password(url)
+    if "url" in by_hand and url is not None:
+        _check_by_hand(url)
     options: dict[str, Any] = {"on_unavailable": "error"}
     if namespace is not None:
         options["namespace"] = namespace
@@ -147,7 +147,9 @@ def _given_by_hand(context: typer.Context, option: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _refuse_password(url: str) -> None:
+def _check_by_hand(url: str) -> None:
+    if not url:  # of a variable that is not set, as one may fear
+        raise ConfigurationError("--url must not be empty")
     # Anyone on this machine can read the arguments of a process.
     scheme, _, rest = unquote(url).partition("://")
     if _PASSWORD.search(rest or scheme):

@@ -10,8 +10,8 @@ from rich.text import Text
 from langchain_redis_memory.commands.connecting import with_memory
 from langchain_redis_memory.commands.output import AsJson, console, emit, safe_line
 from langchain_redis_memory.commands.stats import going_through_keys
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.inspection.doctor import Diagnosis
-from langchain_redis_memory.inspection.figures import many
 from langchain_redis_memory.inspection.findings import Finding
 from langchain_redis_memory.memory import RedisMemory
 
@@ -54,7 +54,7 @@ def _show(found: Diagnosis) -> None:
         level = Text(finding.level, _STYLES[finding.level])
         table.add_row(level, finding.subject, _told(finding))
     levels = Counter(finding.level for finding in found.findings)
-    words = [many(levels[name], name) for name in ("problem", "warning", "note") if levels[name]]
+    words = [counted(levels[name], name) for name in ("problem", "warning", "note") if levels[name]]
     console().print(table, "", f"{', '.join(words) or 'All is well'}.", sep="\n")
 
 

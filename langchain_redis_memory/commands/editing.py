@@ -25,11 +25,11 @@ def pretty(data: dict[str, Any]) -> str:
     return text
 
 
-def object_of(text: str, name: str) -> dict[str, Any]:
+def object_of(text: str | bytes, name: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Args:
-        text: The text, of which the errors quote nothing.
+        text: The text, of which the errors quote nothing; bytes are UTF-8.
         name: What it is called in errors.
 
     Raises:
@@ -98,7 +98,7 @@ class Draft:
             if self._text() == self._before:
                 return None
             try:
-                return object_of(self._text(), "what you have written")
+                return object_of(self._path.read_bytes(), "what you have written")
             except ConfigurationError as error:
                 tell(f"{str(error).capitalize()}.")
                 if not (sys.stdin.isatty() and agreed("Edit it again?")):

@@ -55,7 +55,7 @@ def conversations_in(
 
 def _read(path: Path, user: str, session: str | None) -> Iterator[tuple[str, str, list[Any]]]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             if file.read(4096).lstrip().startswith("["):
                 file.seek(0)
                 if session is None:
@@ -71,7 +71,7 @@ def _read(path: Path, user: str, session: str | None) -> Iterator[tuple[str, str
     except UnicodeDecodeError:
         problem = f"{path} is no text in UTF-8"
     except OSError as error:
-        raise RedisMemoryError(f"{path} cannot be read: {error.strerror}") from None
+        raise RedisMemoryError(f"{path} cannot be read: {error.strerror or error}") from None
     else:
         return
     raise ConfigurationError(problem)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -12,15 +13,14 @@ from langchain_redis_memory.commands.connecting import with_memory
 from langchain_redis_memory.commands.output import (
     AsJson,
     console,
-    counted,
     duration,
     emit,
     in_quotes,
     moment,
     progress_bar,
-    safe,
     tell,
 )
+from langchain_redis_memory.display.words import counted, one_line
 from langchain_redis_memory.memory import RedisMemory
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Which agent.", show_default=False)]
@@ -76,7 +76,7 @@ def sessions(
         table.add_column("expires in", no_wrap=True)
         for info in page:
             active, left = moment(info.last_active), duration(info.ttl)
-            table.add_row(Text(safe(info.session)), f"{info.messages:,}", active, left)
+            table.add_row(Text(one_line(info.session)), f"{info.messages:,}", active, left)
         if page:
             console().print(table)
         else:
@@ -87,14 +87,17 @@ def sessions(
 
 def _list(names: Iterable[str], kind: str, *, as_json: bool) -> None:
     """Print names as they come, of which there may be millions."""
-    found = 0
-    with progress_bar("Looking through all keys") as advance:
+    found, are_seen = 0, sys.stdout.isatty()
+    with ExitStack() as bar:
+        advance = bar.enter_context(progress_bar("Looking through all keys"))
         for found, name in enumerate(names, 1):
+            if are_seen:
+                bar.close()  # it would stand among them
+            else:
+                advance(0, counted(found, kind))
             if as_json:
                 emit({kind: name})
             else:
-                sys.stdout.write(f"{safe(name)}\n")
-            if not sys.stdout.isatty():  # where it is, the names are seen to come
-                advance(0, counted(found, kind))
+                sys.stdout.write(f"{one_line(name)}\n")
     if not found:
         tell(f"There are no {kind}s.")

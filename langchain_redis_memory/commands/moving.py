@@ -12,9 +12,10 @@ import typer
 
 from langchain_redis_memory.commands.connecting import with_memory
 from langchain_redis_memory.commands.foreign import conversations_in, ids_by
-from langchain_redis_memory.commands.output import AsJson, counted, emit, progress_bar, say
+from langchain_redis_memory.commands.output import AsJson, emit, progress_bar, say
 from langchain_redis_memory.commands.removing import DryRun
 from langchain_redis_memory.commands.stopping import told_when_stopped, whole_steps
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.moving.archive_file import opened

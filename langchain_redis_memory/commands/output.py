@@ -7,7 +7,6 @@ of it is read as rich's markup.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -20,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from langchain_redis_memory.display.words import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -28,12 +29,6 @@ AsJson = Annotated[
 ]
 
 _SECONDS_UNSHOWN = 0.5  # what is done by then needs no bar
-
-# Control characters but for line ends and tabs, what turns the direction of text around, other
-# ends of lines, and halves of surrogate pairs, which no terminal takes.
-_ACTIVE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 def console() -> Console:
@@ -52,19 +47,14 @@ def tell(text: str, style: str = "") -> None:
     there.print(Text(text, style), soft_wrap=True)
 
 
-def safe(text: str) -> str:
-    r"""Show what a terminal would act on by its code, such as ``\x1b``."""
-    return _ACTIVE.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
 def safe_line(text: str) -> str:
-    """Give a text as one line."""
-    return safe(" ".join(text.split()))
+    """Give a text as one line, whose breaks are spaces."""
+    return one_line(" ".join(text.split()))
 
 
 def in_quotes(text: str) -> str:
     """Name an id within a sentence."""
-    return f'"{safe_line(text)}"'
+    return f'"{one_line(text)}"'
 
 
 def emit(record: Any) -> None:
@@ -87,12 +77,6 @@ def moment(when: datetime | None) -> str:
 def duration(seconds: float | None) -> str:
     """Write how long something still lives; None for ever."""
     return "never" if seconds is None else str(timedelta(seconds=round(seconds)))
-
-
-def counted(count: int, thing: str) -> str:
-    """Write how many there are: "1 message", "1,200 messages"."""
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    return f"{count:,} {thing if count == 1 else plural}"
 
 
 @contextmanager

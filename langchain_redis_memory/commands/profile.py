@@ -8,7 +8,7 @@ import typer
 from langchain_redis_memory.commands.connecting import with_memory
 from langchain_redis_memory.commands.editing import Draft, object_of, pretty
 from langchain_redis_memory.commands.listing import User
-from langchain_redis_memory.commands.output import AsJson, emit, in_quotes, safe, say, tell
+from langchain_redis_memory.commands.output import AsJson, emit, in_quotes, say, tell
 from langchain_redis_memory.commands.removing import DryRun, Yes
 from langchain_redis_memory.commands.stopping import (
     agreed,
@@ -16,6 +16,7 @@ from langchain_redis_memory.commands.stopping import (
     told_when_stopped,
     whole_steps,
 )
+from langchain_redis_memory.display.words import seen
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.profiles.profile import Profile
@@ -59,12 +60,17 @@ def set_(
     as_json: AsJson = False,
 ) -> None:
     """Merge a JSON object into a profile (null removes an entry), and print the result."""
-    text = sys.stdin.read() if value == "-" else value
-    data = object_of(text, "stdin" if value == "-" else "JSON")
+    is_piped = value == "-"
+    data = object_of(
+        sys.stdin.buffer.read() if is_piped else value, "stdin" if is_piped else "JSON"
+    )
     there = _to_be_written(memory, user, agent)
-    if replace:
-        there.set(data)
-    _print(data if replace else there.update(data), as_json=as_json)
+    with whole_steps():  # it is one request, whose end can be told
+        if replace:
+            there.set(data)
+        else:
+            data = there.update(data)
+    _print(data, as_json=as_json)
 
 
 @profile.command("edit")
@@ -118,7 +124,8 @@ def delete(
             if not agreed("Remove it?"):
                 tell("Nothing was removed.")
                 raise typer.Exit(1)
-    there.delete()
+    with whole_steps():
+        there.delete()
     say(f"Removed the profile {whose}.")
 
 
@@ -142,4 +149,4 @@ def _print(data: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         emit(data)
     else:
-        sys.stdout.write(safe(pretty(data)) + "\n")
+        sys.stdout.write(seen(pretty(data)) + "\n")

@@ -1,6 +1,7 @@
 """The commands ``clear`` and ``forget``: what would be removed is told, and asked for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -10,7 +11,6 @@ from langchain_redis_memory.commands.connecting import with_memory
 from langchain_redis_memory.commands.listing import Agent, User
 from langchain_redis_memory.commands.output import (
     AsJson,
-    counted,
     emit,
     in_quotes,
     progress_bar,
@@ -23,6 +23,7 @@ from langchain_redis_memory.commands.stopping import (
     told_when_stopped,
     whole_steps,
 )
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.sessions.removing import Receipt
@@ -106,10 +107,10 @@ def _remove(
     as_json: bool,
 ) -> None:
     may_ask(yes=yes, dry_run=dry_run)
-    found = Receipt()
+    found = Receipt(dry_run=dry_run)
     if not yes or dry_run:
         with told_when_stopped(lambda: "Nothing was removed."):
-            found = _looked(remove)
+            found = replace(_looked(remove), dry_run=dry_run)
             if found.keys and not dry_run:
                 tell(f"This removes {what}, at {memory.address}: {_in_words(found)}.")
                 if not agreed("Remove it?"):

@@ -24,14 +24,13 @@ from langchain_redis_memory.commands.listing import Agent, Session, User
 from langchain_redis_memory.commands.output import (
     AsJson,
     console,
-    counted,
     duration,
     emit,
     in_quotes,
     moment,
-    safe,
     safe_line,
 )
+from langchain_redis_memory.display.words import counted, one_line, seen
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.sessions.transcript import Said, Transcript, transcript
@@ -70,7 +69,7 @@ def show(
             emit({"stored": said.stored, **message_to_dict(said.message)})
         return
     out = console()
-    out.print(Text(safe_line(f"{agent} / {user} / {session}"), "bold"))
+    out.print(Text(one_line(f"{agent} / {user} / {session}"), "bold"))
     out.print(_told(found), style="dim", end="\n\n")
     for row in _rows(found.said, full=full):
         out.print(row)
@@ -105,7 +104,7 @@ def _rows(said: Iterable[Said], *, full: bool) -> Iterator[Table | Text]:
 def _role(message: BaseMessage) -> str:
     kind = message.role if isinstance(message, ChatMessage) else message.type
     kind = kind.removesuffix("Chunk").removesuffix("Message")
-    return safe_line(_ROLES.get(kind.lower(), kind))
+    return one_line(_ROLES.get(kind.lower(), kind))
 
 
 def _lines(message: BaseMessage, full: bool) -> Iterator[Text]:
@@ -117,19 +116,20 @@ def _lines(message: BaseMessage, full: bool) -> Iterator[Text]:
     elif isinstance(message, SystemMessage):
         yield _folded("", text, full, "dim")
     elif text:
-        yield Text(safe(text))
+        yield Text(seen(text))
     for kind in _other_blocks(message):
-        yield Text(f"[{safe_line(kind)}]", "dim")
+        yield Text(f"[{one_line(kind)}]", "dim")
     if isinstance(message, AIMessage):
         for call in message.tool_calls:
             yield _folded(f"→ {call['name']}", _arguments(call["args"], full), full, "yellow")
         for wrong in message.invalid_tool_calls:
-            yield _folded(f"→ {wrong['name']} (no JSON): ", wrong["args"] or "", full, "red")
+            before = f"→ {wrong['name'] or 'a tool'} (no JSON): "
+            yield _folded(before, wrong["args"] or "", full, "red")
 
 
 def _folded(before: str, text: str, full: bool, style: str) -> Text:
     if full:
-        return Text(safe(before + text), style)
+        return Text(seen(before + text), style)
     return Text(safe_line(before + text), style, no_wrap=True, overflow="ellipsis")
 
 
@@ -143,6 +143,6 @@ def _arguments(arguments: dict[str, Any], full: bool) -> str:
 def _other_blocks(message: BaseMessage) -> Iterator[str]:
     content = message.content if isinstance(message.content, list) else []
     for block in content:
-        kind = block.get("type") if isinstance(block, dict) else "text"
+        kind = str(block.get("type")) if isinstance(block, dict) else "text"
         if kind != "text" and kind not in _CALLS:
-            yield str(kind)
+            yield kind

@@ -20,7 +20,8 @@ from langchain_redis_memory.commands.output import (
     safe_line,
 )
 from langchain_redis_memory.commands.stopping import told_when_stopped
-from langchain_redis_memory.inspection.figures import KeyKind, OwnerStats, Stats, in_bytes, many
+from langchain_redis_memory.display.words import counted, one_line
+from langchain_redis_memory.inspection.figures import KeyKind, OwnerStats, Stats, in_bytes
 from langchain_redis_memory.inspection.walking import Walked
 from langchain_redis_memory.memory import RedisMemory
 
@@ -66,7 +67,7 @@ def going_through_keys() -> Iterator[Callable[[Walked], None]]:
 
     def progress(walked: Walked) -> None:
         share = walked.passed / walked.total if walked.total else 0
-        advance(round(100 * share), many(walked.found, "key"))
+        advance(round(100 * share), counted(walked.found, "key"))
 
     stopped = told_when_stopped(lambda: "Nothing was changed.")
     with stopped, progress_bar("Going through all keys", 100) as advance:
@@ -84,8 +85,8 @@ def show(found: Stats, address: str) -> None:
     out = console()
     size = "" if found.bytes is None else f", {in_bytes(found.bytes)}"
     out.print(
-        f"{address}: {many(found.sessions, 'session')}, "
-        f"{many(found.messages, 'message')}, {many(found.keys, 'key')}{size}"
+        f"{address}: {counted(found.sessions, 'session')}, "
+        f"{counted(found.messages, 'message')}, {counted(found.keys, 'key')}{size}"
     )
     if found.keys:
         out.print("", _by_kind(found), sep="\n")
@@ -114,7 +115,7 @@ def _print_owners(
     table = _table(kind if whole else f"{kind} (at least)", "sessions", "messages", "bytes")
     for owner in owners:
         size = _size(owner.bytes) if sizes else ""
-        table.add_row(Text(safe_line(owner.name)), *_figures(owner.sessions, owner.messages, size))
+        table.add_row(Text(one_line(owner.name)), *_figures(owner.sessions, owner.messages, size))
     if table.row_count:
         out.print("", table, sep="\n")
 
@@ -122,7 +123,7 @@ def _print_owners(
 def _largest(found: Stats) -> Table:
     table = _table("largest session", "messages", "bytes", "expires in")
     for one in found.largest:
-        name = " / ".join(map(safe_line, (one.agent, one.user, one.session)))
+        name = " / ".join(map(one_line, (one.agent, one.user, one.session)))
         size = _size(one.bytes) if found.tells_bytes else ""
         table.add_row(Text(name), *_figures(one.messages, size, duration(one.ttl)))
     return table

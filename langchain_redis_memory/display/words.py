@@ -30,11 +30,15 @@ def seen(text: str) -> str:
     return _UNSEEN.sub(_escaped, text.replace("\r\n", "\n"))
 
 
+def one_line(text: str) -> str:
+    """Write text so that it stays in its line, and none that differs looks alike: a name, an id."""
+    return _BREAKS.sub(_escaped, _UNSEEN.sub(_escaped, text))
+
+
 def in_line(text: str) -> str:
-    """Write text so that it stays in its line: a name, an id, a note; at most 2,000 characters."""
+    """Write a line of at most 2,000 characters; see `one_line`."""
     start, more = cut(text, _LONGEST_LINE)
-    shown = _BREAKS.sub(_escaped, _UNSEEN.sub(_escaped, start))
-    return f"{shown}…" if more else shown
+    return f"{one_line(start)}…" if more else one_line(start)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -47,9 +51,9 @@ def cut(text: str, longest: int) -> tuple[str, int]:
 
 
 def counted(number: int, what: str) -> str:
-    """Write a number of things: ``1 entry``, ``2 entries``."""
+    """Write a number of things: ``1 entry``, ``2 entries``, ``1,200 keys``."""
     if number != 1:
-        what = f"{what[:-1]}ies" if what.endswith("try") else f"{what}s"
+        what = f"{what[:-1]}ies" if what.endswith("ry") else f"{what}s"
     return f"{number:,} {what}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.inspection.figures import in_bytes
 from langchain_redis_memory.inspection.findings import Finding
 
@@ -71,7 +72,7 @@ def of_eviction(facts: Facts) -> Iterator[Finding]:
         text = f"{policy}: a full server deletes conversations and profiles"
         yield Finding("problem", "eviction", text, remedy)
     if evicted and policy != "noeviction":
-        text = f"{evicted:,} keys were deleted since the server started, for want of memory"
+        text = f"{counted(evicted, 'key')} deleted since the server started, for want of memory"
         yield Finding("problem", "eviction", text, remedy)
 
 
@@ -120,8 +121,8 @@ def of_persistence(facts: Facts, appendfsync: str | None, save: str | None) -> I
         yield Finding("warning", "persistence", text, remedy)
     else:
         some = "snapshots only" if save else "no append-only file; snapshots perhaps"
-        changes = _number(facts, "rdb_changes_since_last_save") or 0
-        text = f"{some}: a crash loses what came after the last one, {changes:,} changes by now"
+        changes = counted(_number(facts, "rdb_changes_since_last_save") or 0, "change")
+        text = f"{some}: a crash loses what came after the last one, {changes} by now"
         yield Finding("warning", "persistence", text, remedy)
 
 
@@ -167,7 +168,7 @@ def of_replication(facts: Facts, *, needs_replica: bool) -> Iterator[Finding]:
             yield Finding("ok", "replication", "a primary without replicas")
     else:
         late = [one for one in replicas if not _follows(one)]
-        text = f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''}"
+        text = counted(len(replicas), "replica")
         if late:
             remedy = "look at the replicas' logs and the network between"
             text = f"{len(late)} of {text} do not follow"
@@ -213,7 +214,7 @@ def of_sentinels(words: Sequence[Word]) -> Iterator[Finding]:
         return
     number = 1 + max(int(facts.get("num-other-sentinels", 0)) for facts in heard)
     quorum = max(int(facts.get("quorum", 0)) for facts in heard)
-    text = f"{number} sentinel{'s' if number > 1 else ''}, of which {quorum} must agree"
+    text = f"{counted(number, 'sentinel')}, of which {quorum} must agree"
     if number < _SENTINELS:
         text += ": when one of them fails, no other can replace the primary"
         yield Finding("warning", "sentinel", text, "run at least three, on different machines")

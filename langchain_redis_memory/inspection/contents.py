@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.errors import CorruptedDataError, StorageRejected
-from langchain_redis_memory.inspection.figures import in_bytes, many
+from langchain_redis_memory.inspection.figures import in_bytes
 from langchain_redis_memory.inspection.findings import Finding
 from langchain_redis_memory.inspection.survey import Survey
 from langchain_redis_memory.profiles.forms import DictForm
@@ -48,8 +49,8 @@ def look_through(
 
 def _of_sizes(stats: Stats) -> Iterator[Finding]:
     size = "" if stats.bytes is None else f" in {in_bytes(stats.bytes)}"
-    messages, keys = many(stats.messages, "message"), many(stats.keys, "key")
-    text = f"{many(stats.sessions, 'session')} with {messages}, {keys}"
+    messages, keys = counted(stats.messages, "message"), counted(stats.keys, "key")
+    text = f"{counted(stats.sessions, 'session')} with {messages}, {keys}"
     yield Finding("ok", "sizes", f"{text}{size}")
     longest = max(stats.largest, key=lambda size: size.messages, default=None)
     if longest is not None and longest.messages >= _LONG:
@@ -64,7 +65,7 @@ def _of_sizes(stats: Stats) -> Iterator[Finding]:
 
 def _of_expiries(stats: Stats, ttl_ms: int) -> Iterator[Finding]:
     endless = stats.kinds["session"].expiries.never
-    without = f"{many(endless, 'session')} {'has' if endless == 1 else 'have'} no expiry"
+    without = f"{counted(endless, 'session')} {'has' if endless == 1 else 'have'} no expiry"
     if endless and ttl_ms:
         yield Finding(
             "warning",
@@ -78,7 +79,7 @@ def _of_expiries(stats: Stats, ttl_ms: int) -> Iterator[Finding]:
     else:
         yield Finding("ok", "expiry", "every session expires")
     if cached := stats.kinds["cached"].expiries.never:
-        text = f"cached without expiry: {many(cached, 'value')}"
+        text = f"cached without expiry: {counted(cached, 'value')}"
         yield Finding("note", "expiry", text, "give the cache a ttl, if that is not meant")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.errors import StorageRejected, StorageUnavailable
 from langchain_redis_memory.inspection import about_server as about
 from langchain_redis_memory.inspection import facts, permissions, reaching
@@ -149,7 +150,8 @@ def _of_size(node: Any) -> Steps[list[Finding]]:
     size = yield keys_at(node)
     if isinstance(size, StorageRejected):
         return [about.untold("how many keys it holds", _reason(size))]
-    return [Finding("ok", "sizes", f"the server holds {size:,} keys, the memory's and others")]
+    text = f"the server holds {counted(size, 'key')}, the memory's and others"
+    return [Finding("ok", "sizes", text)]
 
 
 def _failed(subject: str, error: Exception) -> Finding:

@@ -146,11 +146,6 @@ class Stats:
         return sum(kind.bytes for kind in self.kinds.values()) if self.tells_bytes else None
 
 
-def many(number: int, thing: str) -> str:
-    """Write how many there are: "1 message", "1,200 messages"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def in_bytes(size: int) -> str:
     """Write how many bytes there are, for people."""
     value = float(size)

@@ -53,7 +53,7 @@ _SLOTS = 16384
 
 
 def trial(keys: Keys, node: Any = None, slot: int | None = None) -> Operation[dict[str, str]]:
-    """Try all commands, and give those that are refused, with what the server said.
+    """Try all commands, and give those that are refused, with the code of the reason.
 
     Args:
         keys: Name a key that nobody has.
@@ -66,13 +66,13 @@ def trial(keys: Keys, node: Any = None, slot: int | None = None) -> Operation[di
     def refused(replies: Sequence[Any]) -> dict[str, str]:
         names = [str(command[0]) for command in commands] + ["EVALSHA"]
         found = {
-            name: str(reply)
+            name: reply.code or str(reply)
             for name, reply in zip(names, replies, strict=True)
             if isinstance(reply, StorageRejected)
         }
         if isinstance(replies[-1], list):
             told = [part.decode(errors="replace") for part in replies[-1]]
-            found |= dict(zip(told[::2], told[1::2], strict=True))
+            found |= dict(zip(told[::2], map(_code, told[1::2]), strict=True))
         return found
 
     sent: tuple[Command | ScriptCall, ...] = (*commands, _TRIAL.on(key))
@@ -81,7 +81,7 @@ def trial(keys: Keys, node: Any = None, slot: int | None = None) -> Operation[di
 
 def of_commands(refused: dict[str, str], keys: Keys) -> Iterator[Finding]:
     """Tell which commands are refused, and what does not work for it."""
-    full = {name for name, why in refused.items() if "maxmemory" in why}
+    full = {name for name, code in refused.items() if code == "OOM"}
     if full:
         yield Finding(
             "problem",
@@ -89,7 +89,7 @@ def of_commands(refused: dict[str, str], keys: Keys) -> Iterator[Finding]:
             f"the server is full and takes no writes ({_named(full)})",
             "raise maxmemory or remove data",
         )
-    broken = {name for name, why in refused.items() if "persist" in why or "MISCONF" in why}
+    broken = {name for name, code in refused.items() if code == "MISCONF"}
     if broken:
         yield Finding(
             "problem",
@@ -107,6 +107,11 @@ def of_commands(refused: dict[str, str], keys: Keys) -> Iterator[Finding]:
     if not refused:
         yield Finding("ok", "permissions", "all commands that the package sends are allowed")
         yield Finding("ok", "scripting", "Lua scripts run, and can write")
+
+
+def _code(said: str) -> str:
+    """Give the code of what a server said to a script; some begin it with the dash of an error."""
+    return said.lstrip("-").partition(" ")[0]
 
 
 def _denied(names: set[str], what: str, keys: Keys, level: Any) -> Finding:

@@ -7,6 +7,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
+from langchain_redis_memory.errors import StorageRejected
 from langchain_redis_memory.inspection.findings import Finding
 from langchain_redis_memory.storage.operation import Operation
 
@@ -23,9 +24,15 @@ _TOO_LONG = 0.05
 _SKEW = 1.0
 """Seconds that clocks may differ by."""
 
-_HERE = re.compile(r"unix://|(?:cluster |sentinel )?(?:127\.|localhost\b|\[::1\])")
+# What sentinels or nodes of a cluster name may be anywhere, wherever they are themselves.
+_HERE = re.compile(r"unix://|(?:127\.[\d.]+|localhost|\[::1\])(?:[:/]|$)")
 
-_PING: Operation[None] = Operation("asking for an answer", (("PING",),), lambda _: None)
+_TOLD_LATER = {"NOPERM", "MISCONF"}
+"""Why a server refuses a PING, and other commands, of which more is said than that."""
+
+_PING: Operation[Any] = Operation(
+    "asking for an answer", (("PING",),), lambda replies: replies[0], takes_refusals=True
+)
 
 
 def reach(server: Server) -> Steps[list[Finding]]:
@@ -35,7 +42,9 @@ def reach(server: Server) -> Steps[list[Finding]]:
         StorageUnavailable: There is none.
         StorageRejected: The server refuses us.
     """
-    yield _PING  # it connects, which takes longer
+    answer = yield _PING  # it connects, which takes longer
+    if isinstance(answer, StorageRejected) and answer.code not in _TOLD_LATER:
+        raise answer
     taken = []
     for _ in range(_TRIPS):
         began = time.perf_counter()
@@ -67,10 +76,14 @@ def _of_encryption(server: Server) -> Finding:
 
 
 def clock(node: Any) -> Steps[list[Finding]]:
-    """Compare the clock of a node with that of this machine."""
+    """Compare the clock of a node with that of this machine; nothing if it may not be asked."""
     before = time.time()
-    there = yield Operation("asking for the time", (("TIME",),), _seconds, node=node)
+    there = yield Operation(
+        "asking for the time", (("TIME",),), _seconds, node=node, takes_refusals=True
+    )
     after = time.time()
+    if there is None:
+        return []
     # It was read at some moment between.
     return list(_of_clocks(there - after, there - before))
 
@@ -89,6 +102,8 @@ def _of_clocks(least: float, most: float) -> Iterator[Finding]:
     )
 
 
-def _seconds(replies: Any) -> float:
+def _seconds(replies: Any) -> float | None:
+    if isinstance(replies[0], StorageRejected):
+        return None
     seconds, microseconds = replies[0]
     return int(seconds) + int(microseconds) / 1e6

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.errors import StorageRejected
 from langchain_redis_memory.inspection.figures import (
     KeyKind,
     KindStats,
     SessionSize,
     Stats,
-    many,
 )
 from langchain_redis_memory.inspection.findings import Finding
 from langchain_redis_memory.inspection.rankings import Largest, Owners
@@ -67,7 +67,7 @@ class _Oddities:
 
     def __str__(self) -> str:
         more = ", ..." if self.number > len(self.names) else ""
-        return f"{many(self.number, 'key')} ({', '.join(self.names)}{more})"
+        return f"{counted(self.number, 'key')} ({', '.join(self.names)}{more})"
 
 
 class Survey:
