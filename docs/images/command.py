@@ -40,6 +40,8 @@ PICTURES = {
     "sessions": [f"{NAME} sessions airline mia_li_3668"],
     "show": [f"{NAME} show airline mia_li_3668 task00-trial0 --last 10"],
     "forget": [f"{NAME} forget mia_li_3668"],
+    "stats": [f"{NAME} stats --top 3"],
+    "doctor": [f"{NAME} doctor"],
 }
 
 
