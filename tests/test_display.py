@@ -699,7 +699,7 @@ async def test_on_an_event_loop_and_with_an_async_client_alone(server, memory_he
 def test_receipts_transfers_and_summaries_are_shown(memory, history, tmp_path):
     """What was counted, without zeros."""
     transfer = memory.export(tmp_path / "memory.jsonl", "support")
-    assert as_text(transfer).splitlines()[0] == "Moved"
+    assert as_text(transfer).splitlines()[0] == "Transfer"
     assert re.search(r"messages +5", as_text(transfer))
     assert as_text(memory.forget_user("alice", dry_run=True)).startswith("Would be removed\n")
     receipt = memory.forget_user("alice")

@@ -98,7 +98,7 @@ def test_begins_and_ends(notebook):
     first, *_, last = map(source, code(notebook))
     assert re.match(r'# .*:\n# %pip install "langchain-redis-memory\[embedded', first)
     assert "close()" in last
-    assert last.endswith("directory.cleanup()")
+    assert last.endswith(("directory.cleanup()", "shutil.rmtree(directory)"))
 
 
 def test_links_lead_somewhere(path, notebook):

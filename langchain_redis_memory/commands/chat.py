@@ -37,7 +37,7 @@ def chat(
         str | None,
         typer.Option(
             show_default="an offline model",
-            help="A model that LangChain's init_chat_model takes, such as openai:gpt-4o-mini.",
+            help="A model that LangChain's init_chat_model takes, such as openai:gpt-5-mini.",
         ),
     ] = None,
 ) -> None:

@@ -62,7 +62,7 @@ def set_(
     """Merge a JSON object into a profile (null removes an entry), and print the result."""
     is_piped = value == "-"
     data = object_of(
-        sys.stdin.buffer.read() if is_piped else value, "stdin" if is_piped else "JSON"
+        sys.stdin.buffer.read() if is_piped else value, "stdin" if is_piped else "the argument"
     )
     there = _to_be_written(memory, user, agent)
     with whole_steps():  # it is one request, whose end can be told

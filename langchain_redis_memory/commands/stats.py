@@ -99,13 +99,13 @@ def show(found: Stats, address: str) -> None:
 
 
 def _by_kind(found: Stats) -> Table:
-    table = _table("", "keys", "bytes", "1 hour", "1 day", "1 week", "later", "never")
+    table = _table("", "keys", "bytes", "<1 h", "1-24 h", "1-7 d", "later", "never")
     for kind, name in _KINDS.items():
         there = found.kinds[kind]
         if there.keys:
             expiries = asdict(there.expiries).values()
             table.add_row(name, *_figures(there.keys, _size(there.bytes), *expiries))
-    table.title = "expire within"
+    table.title = "keys by when they expire"
     return table
 
 

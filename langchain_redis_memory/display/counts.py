@@ -27,7 +27,7 @@ def receipt_card(receipt: Receipt) -> Card:
 
 def transfer_card(transfer: Transfer) -> Card:
     """Show what was exported, imported or adopted."""
-    return _counts("Moved", asdict(transfer), "There was nothing to move.")
+    return _counts("Transfer", asdict(transfer), "There was nothing to move.")
 
 
 def summary_card(summary: Summary) -> Card:

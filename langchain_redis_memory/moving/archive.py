@@ -69,9 +69,11 @@ def import_(
     """Restore conversations and profiles from a file of that name; see `Archive.import_`."""
     check_progress(progress)
     check_flag("dry_run", dry_run)
+    done = Transfer()
     for _ in read(file, name):
         yield Pause(0)  # an event loop has others to serve
-    done = Transfer()
+        if progress is not None:
+            progress(done)
     for record in read(file, name):
         done += yield from _restore(keys, record, on_conflict, dry_run=dry_run)
         if progress is not None:

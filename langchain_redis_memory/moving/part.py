@@ -93,7 +93,8 @@ class Archive(MemoryPart):
                 there: "error" raises before anything of it is written, "skip" leaves what is
                 there, "replace" removes that.
             dry_run: Store nothing, and tell what would be stored; the file is checked as ever.
-            progress: Called with what was done so far, after each line.
+            progress: Called with what was done so far, after each line: first as all are checked,
+                with nothing done, then as each is stored.
 
         Returns:
             What was stored, what was there already, and what was left out.

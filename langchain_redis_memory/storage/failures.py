@@ -42,7 +42,10 @@ _CODE = re.compile(
     r"|CLUSTERDOWN|NOREPLICAS|BUSY)\b"
 )
 _DENIED_IN_SCRIPT = "can't run this command"  # Redis 7.0 gives it no code
-_AUTH = "the server refused the user name or password; check them in the URL or the settings"
+_AUTH = (
+    "the server refused the user name or password, or was given none; check them in the URL or the "
+    "settings"
+)
 _SENTINELS_AUTH = (
     "the sentinels refused the user name or password; check sentinel_username and "
     "sentinel_password in the URL or the settings"
