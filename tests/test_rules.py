@@ -30,7 +30,7 @@ LAYERS = [
     {
         "sessions.listing",
         "sessions.owners",
-        "sessions.transcript",
+        "sessions.looking",
         "moving.adoption",
         "moving.archive",
         "caching.cache",
@@ -108,7 +108,7 @@ LAYERS = [
 ]
 WORKERS = [
     *("profiles.profile", "sessions.listing", "sessions.copying", "sessions.removing"),
-    *("sessions.owners", "sessions.transcript"),
+    *("sessions.owners", "sessions.looking"),
     *("moving.archive", "moving.adoption", "caching.cache", "values", "storage.steps"),
     "context",
     *("summaries.stored", "summaries.reading", "summaries.folding", "summaries.policy"),

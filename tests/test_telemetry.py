@@ -29,7 +29,7 @@ from langchain_redis_memory import (
     SummaryPolicy,
 )
 from langchain_redis_memory.display import as_text
-from langchain_redis_memory.sessions.transcript import transcript
+from langchain_redis_memory.sessions.looking import look_at
 from langchain_redis_memory.storage.operation import Operation, Script, combined
 from langchain_redis_memory.telemetry import signals as telemetry_signals
 from langchain_redis_memory.telemetry.attributes import of_error, of_request, of_server
@@ -202,7 +202,7 @@ async def test_what_is_no_reading_is_not_counted_as_one(memory_here, watched, do
         await do(chat, "invoke", "My name is Alice.", CONFIG)
     assert await do(memory_here, "summary", "support", "alice", "s1")
     conversation = memory_here.conversation("support", "alice", "s1")
-    assert conversation.connection.run(transcript(conversation, None)).messages == 6
+    assert conversation.connection.run(look_at(conversation)).length == 6
 
 
 async def test_a_refusal_is_told_by_its_kind_alone(server, memory_here, watched, do):
@@ -316,10 +316,10 @@ def test_who_looks_is_watched_too(mortal, watched, caplog):
         mortal.kill()
         assert "failed" in as_text(memory.history("a", "u", "s"))
         mortal.start()
-    [event] = watched.one("showing a conversation").events
+    [event] = watched.one("looking at a conversation").events
     assert event.name == "retry"
     [told] = [record for record in caplog.records if record.event == "retry"]
-    assert (told.operation, told.server) == ("showing a conversation", mortal.url)
+    assert (told.operation, told.server) == ("looking at a conversation", mortal.url)
 
 
 # Secrets

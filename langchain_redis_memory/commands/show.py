@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +33,7 @@ from langchain_redis_memory.commands.output import (
 from langchain_redis_memory.display.words import counted, one_line, seen
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
-from langchain_redis_memory.sessions.transcript import Said, Transcript, transcript
+from langchain_redis_memory.sessions.looking import Looked, look_at
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _STYLES = {"user": "bold green", "assistant": "bold cyan", "system": "bold magenta"}
@@ -58,46 +58,49 @@ def show(
 ) -> None:
     """Show a session as a transcript; its expiry is not put off."""
     conversation = memory.conversation(agent, user, session)
-    found = conversation.connection.run(transcript(conversation, last))
-    if not found.messages:
+    found = conversation.connection.run(look_at(conversation, last))
+    if not found.length:
         raise RedisMemoryError(
             f"there is no session {in_quotes(session)} of {in_quotes(user)} with "
             f"{in_quotes(agent)}, or it has expired"
         )
+    messages = found.messages()
     if as_json:
-        for said in found.said:
-            emit({"stored": said.stored, **message_to_dict(said.message)})
+        for message, stored in messages:
+            emit({"stored": stored, **message_to_dict(message)})
         return
     out = console()
     out.print(Text(one_line(f"{agent} / {user} / {session}"), "bold"))
     out.print(_told(found), style="dim", end="\n\n")
-    for row in _rows(found.said, full=full):
+    for row in _rows(messages, full=full):
         out.print(row)
 
 
-def _told(found: Transcript) -> str:
-    shown = len(found.said)
-    some = f"the last {shown} of " if shown < found.messages else ""
+def _told(found: Looked) -> str:
+    shown = len(found.elements)
+    some = f"the last {shown} of " if shown < found.length else ""
     active = moment(found.last_active)
     ends = "never expires" if found.ttl is None else f"expires in {duration(found.ttl)}"
     times = f"last active {active} UTC, {ends}" if active else ends
-    return f"{some}{counted(found.messages, 'message')}\n{times}"
+    return f"{some}{counted(found.length, 'message')}\n{times}"
 
 
-def _rows(said: Iterable[Said], *, full: bool) -> Iterator[Table | Text]:
+def _rows(
+    messages: Iterable[tuple[BaseMessage, datetime | None]], *, full: bool
+) -> Iterator[Table | Text]:
     """Give a row a message, and the day where it changes."""
     day: date | None = None
-    for one in said:
-        if one.stored is not None and one.stored.astimezone(UTC).date() != day:
-            day = one.stored.astimezone(UTC).date()
+    for message, stored in messages:
+        if stored is not None and stored.astimezone(UTC).date() != day:
+            day = stored.astimezone(UTC).date()
             yield Text(f"{day} (UTC)", "dim")
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
         row.add_column(width=8, style="dim")
         row.add_column(width=9, overflow="ellipsis", no_wrap=True)
         row.add_column(ratio=1)
-        role = _role(one.message)
-        time = moment(one.stored).rpartition(" ")[2]
-        row.add_row(time, Text(role, _STYLES.get(role, "dim")), Group(*_lines(one.message, full)))
+        role = _role(message)
+        time = moment(stored).rpartition(" ")[2]
+        row.add_row(time, Text(role, _STYLES.get(role, "dim")), Group(*_lines(message, full)))
         yield row
 
 

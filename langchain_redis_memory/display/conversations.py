@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,14 @@ from langchain_redis_memory.display.blocks import as_json, content_of, words
 from langchain_redis_memory.display.cards import Card, Fold, Note, Part, Said, Words
 from langchain_redis_memory.display.words import counted, cut, expiry, moment
 from langchain_redis_memory.errors import CorruptedDataError, RedisMemoryError
-from langchain_redis_memory.storage.codec import decode_message, load_element, stored_at
-from langchain_redis_memory.storage.keys import decode_id, summary_of
-from langchain_redis_memory.storage.operation import Command, Operation
+from langchain_redis_memory.sessions.looking import Looked, look_at, when_stored
+from langchain_redis_memory.storage.codec import decode_message
+from langchain_redis_memory.storage.keys import decode_id
 from langchain_redis_memory.summaries.stored import Stored
 from langchain_redis_memory.window import opens_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from langchain_redis_memory.conversation import Conversation
@@ -41,53 +40,17 @@ _IN_LINE = 60
 _MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
-    """What was seen of a conversation.
-
-    Args:
-        length: How many messages are stored.
-        elements: The newest ones, from the newest on.
-        ttl: Seconds until it expires; None for never.
-        summary: What stands at the key of its summary.
-    """
-
-    length: int
-    elements: Sequence[bytes] = field(repr=False)  # people's words
-    ttl: float | None
-    summary: bytes | None = field(repr=False)
-
-
-def peek(key: str, *, with_summary: bool) -> Operation[Peek]:
-    """Look at the newest messages without putting off the expiry; one round trip."""
-    commands: tuple[Command, ...] = (
-        ("LRANGE", key, 0, NEWEST - 1),
-        ("LLEN", key),
-        ("PTTL", key),
-    )
-    if with_summary:
-        commands = (*commands, ("GET", summary_of(key)))
-
-    def read(replies: Sequence[Any]) -> Peek:
-        elements, length, left, *summary = replies
-        return Peek(length, elements, left / 1000 if left >= 0 else None, *summary or [None])
-
-    return Operation("showing a conversation", commands, read, key)
-
-
 def conversation_card(conversation: Conversation) -> Card:
     """Show a conversation, or why it cannot be read."""
     key = conversation.key
     name, facts = _whose(conversation)
     try:
-        found = conversation.connection.glance(
-            peek(key, with_summary=conversation.entry is not None)
-        )
+        found = conversation.connection.glance(look_at(conversation, NEWEST))
     except RedisMemoryError as error:
         return Card("Conversation", name, (*facts, ("key", key)), (Note(str(error), "problem"),))
     known = (("", counted(found.length, "message")), ("", expiry(found.ttl)))
     facts = (*facts, *known[: 2 if found.length else 1], ("key", key))
-    return Card("Conversation", name, facts, tuple(_body(found, key)))
+    return Card("Conversation", name, facts, tuple(_body(found)))
 
 
 def _whose(conversation: Conversation) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -97,7 +60,7 @@ def _whose(conversation: Conversation) -> tuple[str, tuple[tuple[str, str], ...]
     return session, (("agent", agent), ("user", user))
 
 
-def _body(found: Peek, key: str) -> Iterator[Part]:
+def _body(found: Looked) -> Iterator[Part]:
     if not found.length:
         yield Note("Nothing is stored here.")
     if older := max(0, found.length - len(found.elements)):
@@ -107,7 +70,7 @@ def _body(found: Peek, key: str) -> Iterator[Part]:
     if summary is not None and summary.mark.position(found.elements) is not None:
         label = f"Summary of {counted(summary.messages, 'message')}"
         yield Fold(label, words(summary.text))
-    yield from _said(_Draft.of(element, key, i) for i, element in enumerate(found.elements))
+    yield from _said(_Draft.of(element, found.key, i) for i, element in enumerate(found.elements))
 
 
 @dataclass(slots=True)
@@ -129,9 +92,7 @@ class _Draft:
             return cls(None, damage=str(error))
         except _MISSHAPEN as error:
             return cls(None, damage=str(CorruptedDataError(key, position, type(error).__name__)))
-        with suppress(KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
-            # Elements that other libraries wrote have no token.
-            draft.when = stored_at(load_element(element, key, position)["append"])
+        draft.when = when_stored(element)
         return draft
 
     def try_out(self) -> None:
