@@ -90,9 +90,6 @@ class RedisChatMessageHistory(_CommunityHistory, Shown):  # type: ignore[misc]  
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key!r})"
 
-    # LangChain's reads the messages and gives their words, which end in logs.
-    __str__ = __repr__
-
     def _card(self) -> Card:
         return self.conversation._card()  # noqa: SLF001 - they are shown alike
 

@@ -656,16 +656,3 @@ def test_a_single_message_in_place_of_a_list_is_refused(memory):
     """The error says what to pass."""
     with pytest.raises(ConfigurationError, match="a list of messages, not HumanMessage"):
         memory.history("support", "alice", "s1").add_messages(HumanMessage("hi"))
-
-
-def test_printing_a_history_reads_nothing(server, memory):
-    """Its text is its key: what is printed and logged holds nobody's words."""
-    history = memory.history("support", "alice", "s1", ttl=100)
-    history.add_user_message("my secret")
-    server.client.pexpire(history.key, 50_000)
-    before = memory.round_trips
-    assert (
-        str(history) == f"{history}" == repr(history) == f"RedisChatMessageHistory({history.key!r})"
-    )
-    assert memory.round_trips == before
-    assert server.client.pttl(history.key) <= 50_000

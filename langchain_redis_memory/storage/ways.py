@@ -122,7 +122,7 @@ class Slots:
         self._in_doubt = False
         if self._hangs_up:
             nodes = self._client.nodes_manager
-            for node in {*nodes.startup_nodes.values(), *nodes.nodes_cache.values()}:
+            for node in (*nodes.startup_nodes.values(), *nodes.nodes_cache.values()):
                 with suppress(redis.RedisError, OSError):
                     await node.disconnect()
 
