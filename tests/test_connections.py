@@ -238,3 +238,13 @@ async def test_a_reply_that_cannot_be_read_is_an_error(stranger):
     async with RedisMemory.from_url(stranger, retry=ONCE) as memory:
         with pytest.raises((StorageRejected, StorageUnavailable)):
             await memory.aping()
+
+
+async def test_a_connection_that_ended_while_it_was_set_up_is_not_waited_for(server):
+    """Redis-py's stream was told of the end, and nobody is told of it twice."""
+    async with RedisMemory.from_url(server.url) as memory:
+        await memory.aping()
+        connection = await (await pool_of(memory)).get_connection()
+        close_all(server)
+        assert await connection._reader.read() == b""
+        assert not Wire(connection).is_open

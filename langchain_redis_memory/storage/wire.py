@@ -53,6 +53,9 @@ class Wire(asyncio.Protocol):
         self._latest = self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._transport.set_protocol(self)
+        if connection._reader.at_eof():  # noqa: SLF001 - the same
+            # The end has come already, while redis-py set it up: nobody would tell us again.
+            self.abort()
 
     @property
     def is_open(self) -> bool:
