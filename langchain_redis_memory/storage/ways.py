@@ -182,7 +182,12 @@ class GivenWay:
         async with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*as_bytes(command), **options)
-            return await pipeline.execute(raise_on_error=False)
+            try:
+                return await pipeline.execute(raise_on_error=False)
+            except AttributeError as error:
+                # A cluster's client that looks for its nodes anew closes connections under the
+                # hands of those who use them.
+                raise redis.ConnectionError("the client closed a connection in use") from error
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
