@@ -38,7 +38,7 @@ class Nodes(Protocol):
 class ClusterWay:
     """To the nodes of a cluster, each over connections that all callers on the loop share.
 
-    redis-py's client knows which node has which keys, and keeps a connection to ask for that.
+    redis-py's client knows which node has which keys, and has a connection while it asks for that.
     What has moved is followed here. So one node that is away holds up nothing for the others.
 
     Args:
