@@ -102,27 +102,35 @@ class _TooFewError(Exception):
 
 
 def _read_all(replies: Sequence[Any], *, key: str, ids: Sequence[str]) -> Reading:
-    elements: list[bytes] = replies[0]
-    messages = [codec.decode_message(element, key, i) for i, element in enumerate(elements)]
+    messages = _decoded(replies[0], key)
     messages.reverse()
-    return Reading(messages, _among(ids, [message.id for message in messages] if ids else ()))
+    return Reading(messages, _among(ids, (message.id for message in messages)))
 
 
 def _read_window(
     replies: Sequence[Any], *, key: str, window: Window, ids: Sequence[str], bounded: bool
 ) -> Reading:
     length, first, elements, *candidates = replies[0]
-    oldest = codec.decode_message(first, key, length - 1) if first and window.keep_system else None
+    oldest = None
+    if first and window.keep_system and codec.may_be_system(first):
+        oldest = codec.decode_message(first, key, length - 1)
     whole = len(elements) == length
-    cut = bounded and not whole and len(elements) <= window.reach
-    try:
-        messages = select(_decoded(elements, key, cut=cut), window, oldest, whole=whole)
-    except _TooFewError:
-        return Reading([], is_cut=True)
+    if window.tokens is None:
+        messages = select(_decoded(elements, key), window, oldest, whole=whole)
+    else:
+        cut = bounded and not whole and len(elements) <= window.reach
+        try:
+            messages = select(_decoding(elements, key, cut=cut), window, oldest, whole=whole)
+        except _TooFewError:
+            return Reading([], is_cut=True)
     return Reading(messages, _among(ids, map(codec.message_id, *candidates or [()])))
 
 
-def _decoded(elements: Sequence[bytes], key: str, *, cut: bool) -> Iterable[BaseMessage]:
+def _decoded(elements: Sequence[bytes], key: str) -> list[BaseMessage]:
+    return [codec.decode_message(element, key, i) for i, element in enumerate(elements)]
+
+
+def _decoding(elements: Sequence[bytes], key: str, *, cut: bool) -> Iterable[BaseMessage]:
     for i, element in enumerate(elements):
         yield codec.decode_message(element, key, i)
     if cut:
@@ -130,4 +138,9 @@ def _decoded(elements: Sequence[bytes], key: str, *, cut: bool) -> Iterable[Base
 
 
 def _among(ids: Sequence[str], stored: Iterable[object]) -> frozenset[str]:
+    if not ids:
+        return _NONE
     return frozenset(ids).intersection(id_ for id_ in stored if isinstance(id_, str))
+
+
+_NONE: frozenset[str] = frozenset()

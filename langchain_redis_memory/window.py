@@ -74,7 +74,9 @@ class Window:
     @property
     def reach(self) -> int:
         """How many messages to fetch at most; a message has at least one token."""
-        return min(limit for limit in (self.messages, self.tokens) if limit is not None)
+        if self.messages is None or self.tokens is None:
+            return self.messages or self.tokens or 0
+        return min(self.messages, self.tokens)
 
     @property
     def likely_bytes(self) -> int:
@@ -108,7 +110,8 @@ def select(
     """Give the messages of the window, oldest first.
 
     Args:
-        newest_first: The newest messages, from the newest on; only as many are taken as needed.
+        newest_first: The newest messages, from the newest on; only as many are taken as needed,
+            or all of a list.
         window: What may be given.
         first: The very first message of the conversation, when it is known.
         whole: Whether `newest_first` goes back to that first message.
@@ -116,6 +119,11 @@ def select(
     system: list[BaseMessage] = (
         [first] if window.keep_system and isinstance(first, SystemMessage) else []
     )
+    if window.tokens is None and window.messages and isinstance(newest_first, list):
+        if whole and len(newest_first) <= window.messages:
+            return newest_first[::-1]
+        if end := _end_of_turns(newest_first, window.messages - len(system)):
+            return _with_calls([*system, *newest_first[end - 1 :: -1]])
     room = _Room(window, system)
     turns: list[list[BaseMessage]] = []
     turn: list[BaseMessage] = []  # newest first, like `turns`
@@ -137,6 +145,18 @@ def select(
     if not turns:
         turns.append(_tail(turn, _Room(window, system)))
     return _with_calls(system + _in_order(turns))
+
+
+def _end_of_turns(newest_first: list[BaseMessage], room: int) -> int:
+    """Tell how many of the messages are whole turns for which there is room; 0 if none are."""
+    for end in range(min(room, len(newest_first) - 1), 0, -1):
+        if (
+            opens_turn(newest_first[end - 1])
+            and not opens_turn(newest_first[end])
+            and _is_turn(newest_first[:end])
+        ):
+            return end
+    return 0
 
 
 def _is_turn(newest_first: list[BaseMessage]) -> bool:

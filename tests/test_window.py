@@ -148,8 +148,11 @@ def newest_turn(messages):
     return model(messages, Window(1, keep_system=False))
 
 
-def choose(messages, window):
-    return select(reversed(messages), window, first(messages))
+def choose(messages, window, **options):
+    lazily = select(reversed(messages), window, first(messages), **options)
+    # A list may be looked at anywhere, one after the other or not.
+    assert select(messages[::-1], window, first(messages), **options) == lazily
+    return lazily
 
 
 # In Python
@@ -160,6 +163,13 @@ def choose(messages, window):
 def test_select_gives_what_a_plain_search_gives(messages, window):
     """The one pass over the newest messages finds the same window as trying every beginning."""
     assert choose(messages, window) == model(messages, window)
+
+
+@THOROUGH
+@given(CONVERSATIONS, WINDOWS)
+def test_the_newest_messages_are_selected_from_at_once_as_one_after_the_other(messages, window):
+    """Also when they do not go back to the first of all."""
+    choose(messages, window, whole=False)
 
 
 @THOROUGH

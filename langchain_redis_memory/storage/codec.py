@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 _COMPACT = b'{"append":"'
 
+_SYSTEM = (b'"type":"system"', b'"type":"SystemMessageChunk"')
+
 _STORABLE = (
     *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
     *(SystemMessageChunk, ToolMessage, ToolMessageChunk, ChatMessage, ChatMessageChunk),
@@ -148,6 +150,11 @@ def spelled_id(id_: str) -> bytes:
         return orjson.dumps(id_)
     except TypeError:
         return json.dumps(id_).encode()
+
+
+def may_be_system(element: bytes) -> bool:
+    """Tell whether an element may be a system message, without parsing those that cannot."""
+    return not element.startswith(_COMPACT) or any(kind in element for kind in _SYSTEM)
 
 
 def message_kind(element: bytes) -> str | None:
