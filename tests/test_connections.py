@@ -29,7 +29,7 @@ def talk(memory, user="alice"):
 
 
 async def pool_of(memory):
-    return (await memory._connection._executor_of_loop()).client.connection_pool
+    return (await memory._connection._client_of_loop()).executor.client.connection_pool
 
 
 def close_all(server):

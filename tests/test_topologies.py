@@ -557,7 +557,7 @@ async def test_a_certificate_for_another_name_is_rejected(
 async def pools(memory):
     """Give the options of all connections that a memory makes: sync, async, to sentinels."""
     client = memory._connection.client
-    other = (await memory._connection._executor_of_loop()).client
+    other = (await memory._connection._client_of_loop()).executor.client
     if isinstance(client, redis.RedisCluster):
         await other.initialize()
         return [node.redis_connection.connection_pool for node in client.get_nodes()], [
@@ -603,8 +603,8 @@ async def test_clients_are_made_as_is_documented(places, name):
         place.keeper.close()
 
 
-def loop_executor(memory):
-    return memory._connection._executor_of_loop()
+async def loop_executor(memory):
+    return (await memory._connection._client_of_loop()).executor
 
 
 @pytest.mark.parametrize(
@@ -683,7 +683,7 @@ def own_connections():
     ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
     async def in_a_loop():
         await memory.aping()
-        node = first(layout_of((await memory._connection._executor_of_loop()).client))
+        node = first(layout_of((await memory._connection._client_of_loop()).executor.client))
         ask = Operation("asking", (("CLIENT ID",),), lambda replies: replies[0], node=node)
         return await memory._connection.arun(ask)
     return {memory._connection.run(ask), asyncio.run(in_a_loop())}

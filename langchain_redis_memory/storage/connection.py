@@ -12,17 +12,19 @@ import time
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_redis_memory.errors import ConfigurationError, MemoryClosedError, StorageUnavailable
+from langchain_redis_memory.errors import MemoryClosedError, StorageUnavailable
 from langchain_redis_memory.storage import retry
 from langchain_redis_memory.storage.availability import Availability
-from langchain_redis_memory.storage.executor import AsyncExecutor, Executor, RoundTrips
-from langchain_redis_memory.storage.loops import LoopClient
+from langchain_redis_memory.storage.deadlines import Deadline
+from langchain_redis_memory.storage.executor import Executor, RoundTrips
+from langchain_redis_memory.storage.loops import LoopClients
 from langchain_redis_memory.storage.retry import RetryPolicy
 from langchain_redis_memory.telemetry.switch import signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langchain_redis_memory.storage.loops import LoopClient
     from langchain_redis_memory.storage.operation import Layout, Operation
     from langchain_redis_memory.storage.sentinels import Word
     from langchain_redis_memory.storage.servers import Client, Server
@@ -53,8 +55,7 @@ class Connection:
         self._closed = False
         self._prepared = not server.starts
         self._executor = Executor(server, self.trips)
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClient]
-        self._by_loop = weakref.WeakKeyDictionary()
+        self._loops = LoopClients(server, self.trips, self.policy.deadline)
         _connections.add(self)
 
     def __repr__(self) -> str:
@@ -129,7 +130,7 @@ class Connection:
     async def anodes(self) -> Layout:
         """See `nodes`."""
         self._refuse_if_closed()
-        executor = await self._executor_of_loop()
+        executor = (await self._client_of_loop()).executor
         return await retry.acall(self.policy, executor.nodes, _FINDING, self.server.address)
 
     def sentinels(self) -> list[Word]:
@@ -141,7 +142,7 @@ class Connection:
     async def asentinels(self) -> list[Word]:
         """See `sentinels`."""
         self._refuse_if_closed()
-        return await (await self._executor_of_loop()).sentinels()
+        return await (await self._client_of_loop()).executor.sentinels()
 
     def close(self) -> None:
         """Close what was opened for threads, and refuse further use."""
@@ -153,8 +154,7 @@ class Connection:
     async def aclose(self) -> None:
         """Close the running event loop's client as well; other loops close theirs as they end."""
         self._closed = True  # first, so that nobody opens a client while this one is closed
-        mine = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if mine is not None:
+        if (mine := self._loops.leave()) is not None:
             await mine.closer.aclose()
         self.close()
 
@@ -164,18 +164,8 @@ class Connection:
         Returns:
             What to call when there is no need to wait any more.
         """
-        mine = self._by_loop.get(asyncio.get_running_loop())
-        if mine is None:
-            return lambda: None
-        need = asyncio.get_running_loop().create_future()
-        mine.needs.add(need)
-
-        def end() -> None:
-            mine.needs.discard(need)
-            if not need.done():
-                need.set_result(None)
-
-        return end
+        mine = self._loops.running()
+        return (lambda: None) if mine is None else mine.hold_open()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -210,13 +200,15 @@ class Connection:
     async def _arun_in_time(self, operation: Operation[T]) -> T:
         attempts, policy = operation.attempts(), self.policy
         name, address = operation.name, self.server.address
+        mine = self._loops.running() or await self._client_of_loop()
+        limit = Deadline(mine.deadlines)
         try:
-            async with asyncio.timeout(policy.deadline) as limit:
+            with limit:
                 return await retry.acall(
-                    policy, lambda: self._aattempt(next(attempts)), name, address
+                    policy, lambda: self._aattempt(next(attempts), mine), name, address
                 )
         except TimeoutError as error:
-            if not limit.expired():
+            if not limit.passed:
                 raise
             raise StorageUnavailable(
                 f"{name} on Redis at {address} took longer than the "
@@ -236,12 +228,12 @@ class Connection:
             if self._closed:
                 self._executor.close()  # closed meanwhile: this attempt may have connected again
 
-    async def _aattempt(self, operation: Operation[T]) -> T:
+    async def _aattempt(self, operation: Operation[T], mine: LoopClient) -> T:
         if not self._prepared:
             await asyncio.to_thread(self.server.prepare)
             self._prepared = True
         try:
-            return await (await self._executor_of_loop()).attempt(operation)
+            return await mine.executor.attempt(operation)
         except Exception as error:
             self._after(error)
             raise
@@ -253,29 +245,9 @@ class Connection:
         if isinstance(error, StorageUnavailable):
             self._prepared = not self.server.starts
 
-    async def _executor_of_loop(self) -> AsyncExecutor:
-        loop = asyncio.get_running_loop()
-        mine = self._by_loop.get(loop)
-        if mine is None:
-            self._refuse_if_closed()
-            self._check_other_loops()
-            executor = AsyncExecutor(self.server, self.trips, self.policy.deadline)
-            mine = self._by_loop[loop] = LoopClient(executor)
-            await mine.closer.__anext__()
-        return mine.executor
-
-    def _check_other_loops(self) -> None:
-        # A list of references: other threads add loops meanwhile.
-        others = [loop for reference in self._by_loop.keyrefs() if (loop := reference())]
-        if others and not self.server.owns_clients:
-            raise ConfigurationError(
-                "the async client that was passed in belongs to the event loop on which it was "
-                "first used; make a memory for each loop, or use RedisMemory.from_url"
-            )
-        for loop in others:
-            # A client refers to its loop, so the weak keys alone would keep both for good.
-            if loop.is_closed():
-                self._by_loop.pop(loop, None)
+    async def _client_of_loop(self) -> LoopClient:
+        self._refuse_if_closed()
+        return self._loops.running() or await self._loops.join()
 
     def _start_anew(self) -> None:
         """Forget, in a forked child, locks that a thread of the parent may have held."""
@@ -283,8 +255,8 @@ class Connection:
         self.availability = self.availability.copy()
         self._executor = Executor(self.server, self.trips)
         # Kept, not collected: closing them here would take the parent's sockets from its loop.
-        self._parents = self._by_loop
-        self._by_loop = weakref.WeakKeyDictionary()
+        self._parents = self._loops
+        self._loops = LoopClients(self.server, self.trips, self.policy.deadline)
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
