@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import Runnable, ensure_config
-from langchain_core.runnables.config import (
-    get_async_callback_manager_for_config,
-    get_callback_manager_for_config,
-    var_child_runnable_config,
-)
+from langchain_core.runnables import Runnable
 from typing_extensions import override
 
 from langchain_redis_memory.pieces import AsyncPieces
@@ -20,10 +13,10 @@ from langchain_redis_memory.saving import Saver
 from langchain_redis_memory.storage.steps import afollow, follow
 from langchain_redis_memory.telemetry.switch import turn_span
 from langchain_redis_memory.turn import RunEnd, Turn
+from langchain_redis_memory.within import Within, context_of, is_watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
-    from contextvars import Context
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForChainRun,
@@ -80,10 +73,10 @@ class Remembering(Runnable[Any, Any]):
 
     @override
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        config = ensure_config(config)
-        if get_callback_manager_for_config(config).handlers:
+        assert config is not None  # noqa: S101 - the wrapper has merged one
+        if is_watched(config):
             return self._call_with_config(self._answer, input, config, **kwargs)
-        return _context_of(config).run(self._answer, input, None, config, **kwargs)
+        return context_of(config).run(self._answer, input, None, config, **kwargs)
 
     def _answer(
         self,
@@ -104,11 +97,10 @@ class Remembering(Runnable[Any, Any]):
 
     @override
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        config = ensure_config(config)
-        if get_async_callback_manager_for_config(config).handlers:
+        assert config is not None  # noqa: S101 - the wrapper has merged one
+        if is_watched(config):
             return await self._acall_with_config(self._aanswer, input, config, **kwargs)
-        answer = self._aanswer(input, None, config, **kwargs)
-        return await asyncio.create_task(answer, context=_context_of(config))
+        return await Within(context_of(config), self._aanswer(input, None, config, **kwargs))
 
     async def _aanswer(
         self,
@@ -248,15 +240,3 @@ def _read(turn: Turn) -> None:
 async def _aread(turn: Turn) -> None:
     with turn_span("read"):
         turn.begin(*await afollow(turn.conversation.connection, turn.reading()))
-
-
-def _context_of(config: RunnableConfig) -> Context:
-    """Make the context of a call, as `set_config_context` does but for what that does for tracers.
-
-    What names our own run is taken off the config: it is not the runnable's.
-    """
-    config.pop("run_name", None)
-    config.pop("run_id", None)
-    context = copy_context()
-    context.run(var_child_runnable_config.set, config)
-    return context

@@ -13,7 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
-from langchain_core.runnables.config import merge_configs, var_child_runnable_config
+from langchain_core.runnables.config import (
+    ensure_config,
+    merge_configs,
+    var_child_runnable_config,
+)
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from typing_extensions import override
@@ -103,10 +107,10 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
 
     @override
     def _merge_configs(self, *configs: RunnableConfig | None) -> RunnableConfig:
-        # LangChain merges what surrounds a call into each config; where nothing does, and none is
-        # bound, there is one less to merge.
-        bound = (self.config,) if self.config or var_child_runnable_config.get() else ()
-        config = merge_configs(*bound, *configs)
+        if self.config or var_child_runnable_config.get() or len(configs) != 1:
+            config = merge_configs(self.config, *configs)
+        else:  # there is nothing to merge
+            config = ensure_config(configs[0])
         if self.config_factories:
             config = merge_configs(config, *(make(config) for make in self.config_factories))
         configurable = config.get("configurable", {})
