@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_redis_memory.conversation import Conversation
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_redis_memory.context import MemoryContext
     from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.limits import Limits
     from langchain_redis_memory.recall import KnownProfile
     from langchain_redis_memory.runnable import RunnableWithRedisHistory
     from langchain_redis_memory.summaries.policy import SummaryPolicy
@@ -49,9 +51,11 @@ class Chats(MemoryPart):
 
     def conversation(self, agent: str, user: str, session: str, **limits: Any) -> Conversation:
         """Give the messages of a session, without LangChain's deprecated classes; see `history`."""
+        return self._conversation(agent, user, session, self._limits.changed(limits))
+
+    def _conversation(self, agent: str, user: str, session: str, limits: Limits) -> Conversation:
         key = self._keys.session(agent, user, session)
-        entry = SessionEntry.of(key)
-        return Conversation(self._connection, key, self._limits.changed(limits), entry)
+        return Conversation(self._connection, key, limits, SessionEntry.of(key))
 
     def history_factory(self, agent: str, **limits: Any) -> Callable[..., RedisChatMessageHistory]:
         """Give the ``get_session_history`` of an agent.
@@ -70,13 +74,20 @@ class Chats(MemoryPart):
         from langchain_redis_memory.history import RedisChatMessageHistory  # noqa: PLC0415
 
         encode_id(agent, "agent")
-        self._limits.changed(limits)
+        changed = self._limits.changed(limits)
+
+        def make(session: str, user: str) -> RedisChatMessageHistory:
+            conversation = self._conversation(agent, user, session, changed)
+            return RedisChatMessageHistory.of(conversation, session)
+
+        known = lru_cache(maxsize=256)(make)  # a session has one turn after the other
 
         def get_session_history(
             session_id: str, user_id: str = DEFAULT_USER
         ) -> RedisChatMessageHistory:
-            conversation = self.conversation(agent, user_id, session_id, **limits)
-            return RedisChatMessageHistory.of(conversation, session_id)
+            if isinstance(session_id, str) and isinstance(user_id, str):
+                return known(session_id, user_id)
+            return make(session_id, user_id)  # which says what is wrong
 
         return get_session_history
 

@@ -64,6 +64,11 @@ class ClusterWay:
         self._departed = False
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def in_doubt(self) -> bool:
+        """See `Way.in_doubt`."""
+        return self._slots.in_doubt
+
     async def ready(self) -> None:
         """See `Way.ready`."""
         if await self._slots.ready():

@@ -106,29 +106,26 @@ class Executor:
             StorageRejected: The server refused it.
         """
         try:
-            return self._attempt(operation)
+            try:
+                if self._asks_for_slots:
+                    self._ask_for_slots()
+                if operation.node is not None:
+                    refuse_if_gone(operation.node, self.client)
+                replies = self._send(by_digest(operation), operation.node)
+                if (failed := has_errors(replies)) and (missing := unknown_scripts(replies)):
+                    again = self._send([in_full(operation, i) for i in missing])
+                    replace(replies, missing, again)
+                    failed = has_errors(replies)
+            except FAILURES as error:
+                raise translate(error, operation, self._server.address) from error
+            if failed:
+                if says_demoted(replies) and self._server.owns_clients:
+                    self._leave_demoted_server()
+                replies = checked(replies, operation, self._server.address)
+            return operation.read(replies)
         except StorageUnavailable:
             self._asks_for_slots = isinstance(self._client, redis.RedisCluster)
             raise
-
-    def _attempt(self, operation: Operation[T]) -> T:
-        try:
-            if self._asks_for_slots:
-                self._ask_for_slots()
-            if operation.node is not None:
-                refuse_if_gone(operation.node, self.client)
-            replies = self._send(by_digest(operation), operation.node)
-            if (failed := has_errors(replies)) and (missing := unknown_scripts(replies)):
-                again = self._send([in_full(operation, i) for i in missing])
-                replace(replies, missing, again)
-                failed = has_errors(replies)
-        except FAILURES as error:
-            raise translate(error, operation, self._server.address) from error
-        if failed:
-            if says_demoted(replies) and self._server.owns_clients:
-                self._leave_demoted_server()
-            replies = checked(replies, operation, self._server.address)
-        return operation.read(replies)
 
     def _ask_for_slots(self) -> None:
         # redis-py asks a cluster which node has which keys when it tries again by itself, which it
@@ -222,28 +219,26 @@ class AsyncExecutor:
     async def attempt(self, operation: Operation[T]) -> T:
         """See `Executor.attempt`."""
         try:
-            return await self._attempt(operation)
+            try:
+                if self._way.in_doubt:
+                    await self._way.ready()
+                if operation.node is not None:
+                    refuse_if_gone(operation.node, self.client)
+                replies = await self._send(by_digest(operation), operation)
+                if (failed := has_errors(replies)) and (missing := unknown_scripts(replies)):
+                    again = await self._send([in_full(operation, i) for i in missing], operation)
+                    replace(replies, missing, again)
+                    failed = has_errors(replies)
+            except FAILURES as error:
+                raise translate(error, operation, self._server.address) from error
+            if failed:
+                if says_demoted(replies) and self._server.owns_clients:
+                    self._leave_demoted_server()
+                replies = checked(replies, operation, self._server.address)
+            return operation.read(replies)
         except StorageUnavailable:
             self._way.doubt()
             raise
-
-    async def _attempt(self, operation: Operation[T]) -> T:
-        try:
-            await self._way.ready()
-            if operation.node is not None:
-                refuse_if_gone(operation.node, self.client)
-            replies = await self._send(by_digest(operation), operation)
-            if (failed := has_errors(replies)) and (missing := unknown_scripts(replies)):
-                again = await self._send([in_full(operation, i) for i in missing], operation)
-                replace(replies, missing, again)
-                failed = has_errors(replies)
-        except FAILURES as error:
-            raise translate(error, operation, self._server.address) from error
-        if failed:
-            if says_demoted(replies) and self._server.owns_clients:
-                self._leave_demoted_server()
-            replies = checked(replies, operation, self._server.address)
-        return operation.read(replies)
 
     async def _send(self, commands: Sequence[Command], operation: Operation[Any]) -> list[Any]:
         outcome = await self._way.send(commands, operation.key, operation.node)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
@@ -57,7 +58,12 @@ def encode_text(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
-    return _UNSAFE.sub(lambda match: _percent(match[0]), value)
+    return _encoded(value)
+
+
+@lru_cache(maxsize=1024)  # those that a program uses, it uses in every turn
+def _encoded(text: str) -> str:
+    return _UNSAFE.sub(lambda match: _percent(match[0]), text)
 
 
 def decode_id(encoded: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import queue
+import ssl
 import time
 from collections import deque
 from contextlib import suppress
@@ -15,6 +16,7 @@ import redis.sentinel
 from redis._parsers import _HiredisParser
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 
+from langchain_redis_memory.storage.readable import readable
 from langchain_redis_memory.storage.retry import patience
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class _InTime:
     disconnect: Callable[[], None]
     _sock: Any
     _parser: Any
+    _watched: Any = None
+    _readable: Callable[[], bool]
 
     def connect(self) -> Any:
         if not patience():
@@ -52,7 +56,11 @@ class _InTime:
     def is_ready(self) -> bool:
         """Tell whether it is connected, and nothing comes unasked for, such as the end."""
         try:
-            return self._sock is not None and not self._parser.can_read(0)
+            if type(self._parser) is not _HiredisParser or isinstance(self._sock, ssl.SSLSocket):
+                return self._sock is not None and not self._parser.can_read(0)
+            if self._sock is not self._watched:
+                self._watched, self._readable = self._sock, readable(self._sock.fileno())
+            return not self._parser._reader.has_data() and not self._readable()  # noqa: SLF001 - what its can_read does
         except (redis.ConnectionError, redis.TimeoutError, OSError, AttributeError):
             return False
 

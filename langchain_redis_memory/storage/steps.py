@@ -166,13 +166,20 @@ def follow(connection: Connection, steps: Steps[T]) -> T:
 
 async def afollow(connection: Connection, steps: Steps[T]) -> T:
     """See `follow`."""
-    go_on, answer = steps.send, None
+    go_on: Callable[[Any], Any] = steps.send
+    answer: Any = None
     while True:
         try:
             step = go_on(answer)
         except StopIteration as end:
             return cast("T", end.value)
-        go_on, answer = await _aanswered(connection, steps, step)
+        try:
+            # Most steps are of this kind, and each coroutine on the way costs something.
+            is_sent = type(step) is Operation
+            answer = await (connection.arun(step) if is_sent else _atake(connection, step))
+            go_on = steps.send
+        except RedisMemoryError as error:
+            go_on, answer = steps.throw, error
 
 
 def stream(connection: Connection, steps: Steps[Any]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from langchain_redis_memory.errors import MemoryClosedError
 from langchain_redis_memory.storage.requests import as_bytes, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from langchain_redis_memory.storage.lanes import Lane, Outcome
     from langchain_redis_memory.storage.operation import Command
@@ -29,13 +29,17 @@ RAW: dict[str, Any] = {NEVER_DECODE: []}
 class Way(Protocol):
     """A way to a server, or to the nodes of a cluster."""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether `ready` has to be awaited before anything is sent."""
+
     async def ready(self) -> None:
         """Ask a cluster where the slots are, if what is known of it is in doubt."""
 
     def doubt(self) -> None:
         """Have a cluster asked again before anything else is sent."""
 
-    async def send(self, commands: Sequence[Command], key: str, node: Any) -> Outcome:
+    def send(self, commands: Sequence[Command], key: str, node: Any) -> Awaitable[Outcome]:
         """Send commands in one trip; the server's errors are among the replies.
 
         Args:
@@ -58,6 +62,8 @@ class Way(Protocol):
 class SharedWay:
     """To one server, over connections that all callers on the loop share."""
 
+    in_doubt = False
+
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
 
@@ -67,10 +73,10 @@ class SharedWay:
     def doubt(self) -> None:
         """See `Way.doubt`."""
 
-    async def send(self, commands: Sequence[Command], key: str, node: Any) -> Outcome:
+    def send(self, commands: Sequence[Command], key: str, node: Any) -> Awaitable[Outcome]:
         """See `Way.send`."""
         del node  # there is but one
-        return await self._lane.send(packed(commands), len(commands), key)
+        return self._lane.send(packed(commands), len(commands), key)
 
     async def aclose(self) -> None:
         """See `Way.aclose`."""
@@ -91,11 +97,11 @@ class Slots:
         self._hangs_up = hangs_up
         self._asking: asyncio.Task[None] | None = None
         self._asked = False
-        self._in_doubt = True
+        self.in_doubt = True
 
     async def ready(self) -> bool:
         """See `Way.ready`; tell whether it was asked."""
-        asks = self._in_doubt
+        asks = self.in_doubt
         if asks:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.ensure_future(self._ask())
@@ -105,7 +111,7 @@ class Slots:
 
     def doubt(self) -> None:
         """See `Way.doubt`."""
-        self._in_doubt = True
+        self.in_doubt = True
 
     async def settle(self) -> None:
         """Wait until nobody asks."""
@@ -119,7 +125,7 @@ class Slots:
             # would look for a primary that died for ever.
             await self._client.nodes_manager.initialize()
         self._asked = True
-        self._in_doubt = False
+        self.in_doubt = False
         if self._hangs_up:
             nodes = self._client.nodes_manager
             for node in (*nodes.startup_nodes.values(), *nodes.nodes_cache.values()):
@@ -141,6 +147,11 @@ class GivenWay:
         self._slots = Slots(client) if isinstance(client, redis.asyncio.RedisCluster) else None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closed = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """See `Way.in_doubt`."""
+        return self._slots is not None and self._slots.in_doubt
 
     async def ready(self) -> None:
         """See `Way.ready`."""

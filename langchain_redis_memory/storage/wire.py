@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import hiredis
 import redis
 from typing_extensions import override
+
+from langchain_redis_memory.storage.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ class Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport = connection._writer.transport  # noqa: SLF001 - redis-py tells nobody
         self._streams = self._transport.get_protocol()
+        self._readable = readable(self._transport.get_extra_info("socket").fileno())
         self._reader = hiredis.Reader(
             protocolError=redis.InvalidResponse,
             replyError=connection._parser.parse_error,  # noqa: SLF001 - the same
@@ -73,7 +75,7 @@ class Wire(asyncio.Protocol):
             self.is_open
             and self._loop.time() < self._active + self._rest
             and not self._reader.has_data()
-            and not _is_readable(self._transport.get_extra_info("socket").fileno())
+            and not self._readable()
         )
 
     def send(self, batch: Sequence[Request], latest: float, arrived: Arrived) -> None:
@@ -159,11 +161,3 @@ class Wire(asyncio.Protocol):
             return
         self.abort()
         self._end(redis.TimeoutError("no reply came in time"))
-
-
-def _is_readable(number: int) -> bool:
-    if not hasattr(select, "poll"):  # on Windows
-        return bool(select.select([number], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))
