@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import imports, million_keys, report
 from benchmarks.contenders import Contender, database_of, start
 from benchmarks.conversations import Conversations, source
+from benchmarks.cores import Cores
 from benchmarks.environments import REQUIREMENTS, NotInstalledError, build, find
 from benchmarks.measure import Measuring, Results
 from benchmarks.plan import FULL, NAMES, SHORT, Scale, groups
@@ -40,12 +41,15 @@ def measure(scale: Scale, conversations: Path) -> Results:
     began = time.perf_counter()
     results = Results()
     pythons = _pythons(results, install=scale is FULL)
-    with server() as running:
+    with Cores() as cores, server() as running:
         contenders, missing = start(running, conversations, pythons)
         results.missing.extend(missing)
         try:
-            results.setup = setup_of(running, contenders, conversations)
-            measuring = Measuring(contenders, running, scale, results, began + scale.limit)
+            results.setup = setup_of(running, contenders, conversations, cores)
+            until = began + scale.limit
+            measuring = Measuring(
+                contenders, running, results, cores=cores, scale=scale, until=until
+            )
             for group in measuring.measure(groups(scale)):
                 print(f"{time.perf_counter() - began:4.0f} s  {group.name}", flush=True)
             _store(results, running, contenders, conversations)

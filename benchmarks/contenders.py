@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmarks.cores import place
 from benchmarks.environments import REQUIREMENTS
 from benchmarks.peers import PEERS
 from benchmarks.plan import NAMES
@@ -73,6 +74,7 @@ class Process:
             cwd=ROOT,
             env=environment(),
         )
+        place(self._process)
 
     def versions(self) -> dict[str, str]:
         """Tell what is installed."""

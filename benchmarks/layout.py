@@ -51,8 +51,10 @@ def factor(value: float | None, own: float | None) -> str:
     return f" ({three(value / own)})"
 
 
-def cell(results: Results, group: str, entry: str, own: str = "ours") -> str:
+def cell(
+    results: Results, group: str, entry: str, own: str = "ours", figure: str = "seconds"
+) -> str:
     """Tell what an entry took, and in parentheses how many times ours that is."""
-    seconds = results.median(group, entry)
-    times = "" if entry == own else factor(seconds, results.median(group, own))
+    seconds = results.median(group, entry, figure)
+    times = "" if entry == own else factor(seconds, results.median(group, own, figure))
     return duration(seconds) + times

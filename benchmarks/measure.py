@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.contenders import Contender
+    from benchmarks.cores import Cores
     from benchmarks.plan import Entry, Group, Scale
     from benchmarks.server import CountedServer
 
@@ -79,8 +81,9 @@ class Measuring:
     Args:
         contenders: By peer.
         server: What they use.
-        scale: How long.
         results: Where the figures go.
+        cores: Of this machine.
+        scale: How long.
         until: When all should be done, by `time.perf_counter`.
     """
 
@@ -88,12 +91,15 @@ class Measuring:
         self,
         contenders: Mapping[str, Contender],
         server: CountedServer,
-        scale: Scale,
         results: Results,
+        *,
+        cores: Cores,
+        scale: Scale,
         until: float,
     ) -> None:
         self._contenders = contenders
         self._server = server
+        self._cores = cores
         self._scale = scale
         self._results = results
         self._until = until
@@ -104,7 +110,8 @@ class Measuring:
         for group in groups:
             yield group
             seconds = min(self._scale.seconds, (self._until - time.perf_counter()) / left)
-            self._measure(group, seconds * len(group.entries))
+            with self._cores.asleep() if group.asleep else nullcontext():
+                self._measure(group, seconds * len(group.entries))
             left -= len(group.entries)
 
     def _measure(self, group: Group, seconds: float) -> None:

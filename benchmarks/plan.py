@@ -28,6 +28,8 @@ LANGCHAIN = ("ours", "in_memory", "reused", "documented")
 
 _WRITERS = ("documented", "encoding")
 """Those whose reading is that of others."""
+ASLEEP = "cores asleep, "
+"""How the groups are called that are measured with cores that may sleep."""
 LONG = 1_000
 """The length of a history of which a window is read."""
 
@@ -55,11 +57,13 @@ class Group:
         name: What targets and tables know it by.
         entries: By name; that of a peer if it has but one.
         counted: Whether the server counts what one call of each sends.
+        asleep: Whether cores may sleep meanwhile; see `benchmarks.cores`.
     """
 
     name: str
     entries: dict[str, Entry]
     counted: bool = False
+    asleep: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ def groups(scale: Scale) -> list[Group]:
         _crowd("sessions", scale.sessions),
         _crowd("threads", scale.threads),
         *(_turns(form, way, size) for form in FORMS for way in WAYS for size in scale.turns),
+        *_asleep(),
     ]
 
 
@@ -156,6 +161,25 @@ def _turns(form: str, way: str, size: int) -> Group:
         long = {**options, "size": LONG, "window": LAST}
         entries["ours, window of 20 in 1,000"] = Entry("ours", "turn", long)
     return Group(f"turn {form} {way} {size}", entries, counted=size == LAST)
+
+
+def _asleep() -> list[Group]:
+    add = {
+        peer: Entry(peer, "add", {"size": LAST, "way": "sync"})
+        for peer in ("ours", "reused", "bare", "encoding")
+    }
+    turns = {
+        f"turn {form} {way} {LAST}": {
+            peer: Entry(peer, "turn", {"form": form, "way": way, "size": LAST})
+            for peer in ("ours", "in_memory")
+        }
+        for form in FORMS
+        for way in WAYS
+    }
+    return [
+        Group(f"{ASLEEP}{name}", entries, asleep=True)
+        for name, entries in {"add": add, **turns}.items()
+    ]
 
 
 def _crowd(work: str, sessions: int) -> Group:

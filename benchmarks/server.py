@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from benchmarks.cores import place
+
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from servers import Server, free_port
 
@@ -35,6 +37,7 @@ class CountedServer:
     def __init__(self, directory: str) -> None:
         self.port = free_port()
         self._server = Server(directory, "--port", str(self.port))
+        place(self._server.process, server=True)
         self.client = self._server.client
         self._monitor = redis.Redis(unix_socket_path=self._server.socket)
 

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.contenders import Contender
+    from benchmarks.cores import Cores
     from benchmarks.server import CountedServer
 
 
 def setup_of(
-    server: CountedServer, contenders: Mapping[str, Contender], conversations: Path
+    server: CountedServer, contenders: Mapping[str, Contender], conversations: Path, cores: Cores
 ) -> dict[str, Any]:
     """Tell what somebody who repeats it has to know."""
     whole = Conversations(conversations).whole
     return {
         "processor": f"{_cpu()}, {os.cpu_count()} cores",
+        "cores": "kept awake" if cores.awake else "asleep when they wait",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "server": f"{server.name()}, on TCP at 127.0.0.1, nothing written to disk",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import million_keys
 from benchmarks.layout import NONE, cell, duration, name_of, table
-from benchmarks.plan import FORMS, LANGCHAIN, NAMES, WAYS
+from benchmarks.plan import ASLEEP, FORMS, LANGCHAIN, NAMES, WAYS
 from benchmarks.targets import MIB, TARGETS
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from benchmarks.measure import Results
 
 _FORMS = {"messages": "messages", "dict": "a dict", "prompt": "prompt and model"}
+_SOME = {
+    "add": "add a turn",
+    **{f"turn {form} {way} 20": f"a turn, {_FORMS[form]}, {way}" for form in FORMS for way in WAYS},
+}
+"""Groups of which more is told, and what they are called."""
 
 
 def tables(results: Results) -> dict[str, str]:
@@ -26,9 +31,11 @@ def tables(results: Results) -> dict[str, str]:
         "missing": _missing(results),
         "add": _storing(results, ["add"], ["a turn of two messages"]),
         "read": _storing(results, *_lengths(results)),
+        "read mean": _read_mean(results),
         "exchange": _storing(results, ["exchange"], ["read 20 messages, add a turn"]),
         "turns sync": _turns(results, "sync"),
         "turns async": _turns(results, "async"),
+        "asleep": _asleep(results),
         "crowds": _crowds(results),
         "sent": _sent(results),
         "imports": _imports(results),
@@ -42,6 +49,7 @@ def _setup(results: Results) -> str:
     setup = results.setup
     rows = [
         ["processor", setup["processor"]],
+        ["cores", setup["cores"]],
         ["memory", setup["memory"]],
         ["system", setup["system"]],
         ["server", setup["server"]],
@@ -106,6 +114,25 @@ def _lengths(results: Results) -> tuple[list[str], list[str]]:
     return [*reads, "last 20"], heads
 
 
+def _read_mean(results: Results) -> str:
+    groups, heads = _lengths(results)
+    rows = [
+        [name_of(name), *(cell(results, group, name, figure="mean") for group in groups[:-1])]
+        for name in _entries(results, groups[:-1])
+        if "async" not in name
+    ]
+    return table(["", *heads[:-1]], rows)
+
+
+def _asleep(results: Results) -> str:
+    rows = []
+    for group, what in _SOME.items():
+        for entry in results.rounds.get(ASLEEP + group, {}):
+            cells = (cell(results, kind, entry) for kind in (group, ASLEEP + group))
+            rows.append([what, name_of(entry), *cells])
+    return table(["", "", "cores awake", "cores that may sleep"], rows)
+
+
 def _turns(results: Results, way: str) -> str:
     groups = [group for group in results.rounds if group.startswith(f"turn messages {way} ")]
     sizes = [group.rsplit(" ", 1)[1] for group in groups]
@@ -141,16 +168,7 @@ def _crowds(results: Results) -> str:
 
 def _sent(results: Results) -> str:
     rows = []
-    groups = {
-        "add": "add a turn",
-        **{
-            f"turn {form} {way} 20": f"a turn, {_FORMS[form]}, {way}"
-            for form in FORMS
-            for way in WAYS
-        },
-        "exchange": "read and add",
-        "last 20": "the last 20",
-    }
+    groups = {**_SOME, "exchange": "read and add", "last 20": "the last 20"}
     for group, what in groups.items():
         for entry, sent in results.sent.get(group, {}).items():
             if entry in ("in_memory", "redis_benchmark") or ", of " in entry or "window" in entry:

@@ -29,15 +29,19 @@ class Ours(LangChainPeer):
         """Begin anew, without a connection."""
         self.memory = RedisMemory.from_url(self.url, ttl=TTL)
         self._bare = redis.Redis.from_url(self.url)
+        self._histories: dict[tuple[str, int | None], RedisChatMessageHistory] = {}
 
     async def aclose(self) -> None:
         """Close all."""
         await self.memory.aclose()
         self._bare.close()
 
-    def history(self, session: str, **limits: Any) -> RedisChatMessageHistory:
-        """Give the history of a session."""
-        return self.memory.history("bench", "alice", session, **limits)
+    def history(self, session: str, window: int | None = None) -> RedisChatMessageHistory:
+        """Give the history of a session, which is kept."""
+        known = (session, window)
+        if known not in self._histories:
+            self._histories[known] = self.memory.history("bench", "alice", session, window=window)
+        return self._histories[known]
 
     async def aadd(self, session: str, messages: list[BaseMessage]) -> None:
         """Store a turn."""
