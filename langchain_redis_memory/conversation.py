@@ -35,7 +35,7 @@ _TOKEN = re.compile("[0-9a-f]{32}")
 # Where an append looks for itself (see `scripts.APPEND`). The first attempt can only meet a repeat
 # that overtook it, moments ago, so that few others were stored meanwhile: to search 500 makes half
 # of what the server does. A later one may follow anything; a caller's may be from any time.
-_APPENDED_MEANWHILE, _ANYWHERE, _BY_TOKEN = 200, 0, -1
+_APPENDED_MEANWHILE, _ANYWHERE, _BY_TOKEN = 256, 0, -1
 
 
 def new_token() -> str:
