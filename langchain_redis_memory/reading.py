@@ -112,10 +112,10 @@ def _read_window(
 ) -> Reading:
     length, first, elements, *candidates = replies[0]
     oldest = None
-    if first and window.keep_system and codec.may_be_system(first):
+    if first is not None and window.keep_system and codec.may_be_system(first):
         oldest = codec.decode_message(first, key, length - 1)
     whole = len(elements) == length
-    if window.tokens is None:
+    if window.tokens is None and len(elements) <= window.reach + 1:  # each of them is needed
         messages = select(_decoded(elements, key), window, oldest, whole=whole)
     else:
         cut = bounded and not whole and len(elements) <= window.reach

@@ -108,11 +108,13 @@ class RunnableWithRedisHistory(RunnableWithMessageHistory):  # type: ignore[no-r
     @override
     def _merge_configs(self, *configs: RunnableConfig | None) -> RunnableConfig:
         if self.config or var_child_runnable_config.get() or len(configs) != 1:
-            config = merge_configs(self.config, *configs)
+            config = ensure_config(merge_configs(self.config, *configs))
         else:  # there is nothing to merge
             config = ensure_config(configs[0])
+            config["tags"] = sorted({*config["tags"]})
         if self.config_factories:
-            config = merge_configs(config, *(make(config) for make in self.config_factories))
+            made = (make(config) for make in self.config_factories)
+            config = ensure_config(merge_configs(config, *made))
         configurable = config.get("configurable", {})
         ids = {
             spec.id: configurable.get(spec.id, spec.default) for spec in self.history_factory_config

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
+from contextvars import ContextVar
 
 import pytest
 
@@ -11,6 +14,7 @@ from langchain_redis_memory.storage.deadlines import Deadline, Deadlines
 
 SHORT = 0.02
 LONG = 60
+mark = ContextVar("mark", default=None)
 
 
 class Library:
@@ -124,6 +128,47 @@ async def test_each_task_has_its_own_time():
     assert len(set_up) == 2
 
 
+class Thing:
+    pass
+
+
+async def test_nobodys_context_is_kept():
+    """What a context variable held in the task that came first goes with the task."""
+    deadlines = Deadlines(LONG)
+
+    async def run():
+        thing = Thing()
+        mark.set(thing)
+        with Deadline(deadlines):
+            await asyncio.sleep(0)
+        return weakref.ref(thing)
+
+    found = await asyncio.create_task(run())
+    await asyncio.sleep(0)  # for the loop to let go of the step that ended
+    gc.collect()
+    assert found() is None
+
+
+def test_a_task_of_a_loop_that_was_closed_is_let_go():
+    """Though nobody ended it."""
+    kept = []
+
+    async def run():
+        thing = Thing()
+        kept.append((Deadlines(LONG), weakref.ref(thing)))
+        with Deadline(kept[0][0]):
+            await asyncio.Event().wait()
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it tells of the task that is destroyed
+    task = loop.create_task(run())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    del task, loop
+    gc.collect()
+    assert kept[0][1]() is None
+
+
 class Counting:
     def __init__(self, loop, calls):
         self.loop = loop
@@ -132,6 +177,6 @@ class Counting:
     def time(self):
         return self.loop.time()
 
-    def call_at(self, when, callback):
+    def call_at(self, when, callback, context):
         self.calls.append(when)
-        return self.loop.call_at(when, callback)
+        return self.loop.call_at(when, callback, context=context)

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langchain_redis_memory.errors import ConfigurationError
+from langchain_redis_memory.storage import keys
 from langchain_redis_memory.storage.keys import RESERVED_IDS, Keys, decode_id, encode_id
 
 # Few letters, so that collisions are likely where the encoding allows any; then any string.
@@ -174,3 +175,33 @@ def test_a_namespace_stands_in_front_of_every_key(namespace):
     keys = Keys(namespace)
     assert keys.session("a", "u", "s") == f"{namespace}:memory:a:u:s"
     assert keys.sessions("a", "u") == f"{namespace}:memory:a:u:sessions"
+
+
+def test_only_short_ids_are_kept_in_mind():
+    """A program that takes ids from outside does not grow by them."""
+    encode_id("x" * 256, "session_id")
+    before = keys._known.cache_info().currsize
+    assert encode_id("x:" * 200, "session_id") == "x%3A" * 200
+    assert keys._known.cache_info().currsize == before
+
+
+class Folded(str):
+    """A text that equals others."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return True
+
+
+class Unhashable(str):
+    __slots__ = ()
+    __hash__ = None
+
+
+@pytest.mark.parametrize("kind", [Folded, Unhashable])
+def test_a_text_of_somebodys_own_is_taken_as_its_letters(kind):
+    """Whatever it says that it equals."""
+    assert encode_id("a", "user_id") == "a"
+    assert encode_id(kind("b:"), "user_id") == "b%3A"

@@ -7,7 +7,13 @@ import json
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage, message_to_dict
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    message_to_dict,
+)
 from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import ValidationError
 from test_codec import has_split_pair
@@ -207,3 +213,36 @@ def test_damage_that_a_window_in_tokens_does_not_need_is_not_met(server, memory)
         chat.read()
     server.client.rpush(chat.key, ours(HumanMessage("first")))
     assert len(chat.read().messages) >= 2
+
+
+# Damage
+
+TOKEN = "0199f0c27d4e7c3a8a5f0199f0c27d4e"
+TORN = f'{{"append":"{TOKEN}","type":"human","data":{{"conte'.encode()
+
+
+def test_damage_outside_the_window_is_passed_over(server, memory):
+    """Also where more was fetched, since the newest turn is longer than the window."""
+    chat = memory.history("support", "alice", "s", window=4)
+    for number in range(6):
+        chat.add_messages([HumanMessage(str(number)), AIMessage("ok")])
+    newest = [HumanMessage("long"), *(AIMessage(str(number)) for number in range(4))]
+    chat.add_messages(newest)
+    server.client.lset(chat.key, 9, TORN)
+    assert chat.messages == newest
+
+
+@pytest.mark.parametrize("damaged", [TORN, TORN[:50], b"", b"x" * 99])
+def test_a_damaged_beginning_is_told_where_it_may_be_given(server, memory, damaged):
+    """It could be what the model is told to do; who wants no system message does not care."""
+    for keeps in (True, False):
+        window = Window(messages=2, keep_system=keeps)
+        chat = memory.history("support", "alice", f"s{keeps}", window=window)
+        turn = [HumanMessage("hi"), AIMessage("ok")]
+        chat.add_messages([SystemMessage("be brief"), *turn, *turn, *turn])
+        server.client.lset(chat.key, -1, damaged)
+        if keeps:
+            with pytest.raises(CorruptedDataError, match="element 6"):
+                _ = chat.messages
+        else:
+            assert chat.messages == turn

@@ -365,6 +365,24 @@ async def test_closing_sees_through_what_is_under_way(place):
     await memory.aclose()
 
 
+@pytest.mark.parametrize(
+    "place", ["standalone", "cluster", "given", "given_cluster"], indirect=True
+)
+async def test_what_is_closed_is_not_opened_again(place):
+    """Not by who found a cluster in doubt, and would look for its nodes."""
+    async with place.memory() as memory:
+        await filled(memory, 3)
+        way = (await memory._connection._client_of_loop()).executor._way
+    way.doubt()
+
+    async def come_back():
+        await way.ready()
+        await way.send([("GET", "x")], "", None)
+
+    with pytest.raises(MemoryClosedError):
+        await come_back()
+
+
 def test_a_loop_that_ends_leaves_nothing_open(server):
     """Requests under way are cancelled with it, and the next loop starts anew."""
     memory = RedisMemory.from_url(server.url)

@@ -93,6 +93,33 @@ async def test_callbacks_by_context_still_watch(memory, name):
     assert counter.usage_metadata["m"]["total_tokens"] == 3
 
 
+class Config(Runnable):
+    """A runnable of somebody's own that reads its config."""
+
+    def invoke(self, given, config=None, **kwargs):
+        assert "callbacks" in config
+        return AIMessage(f"{config['recursion_limit']} {config['tags']}")
+
+
+AROUND = {
+    "nothing": lambda chat: chat,
+    "a sequence": lambda chat: RunnableLambda(lambda given: given) | chat,
+    "a function": lambda chat: RunnableLambda(chat.invoke),
+    "a config": lambda chat: chat.with_config(metadata={"n": 2}),
+    "a factory": lambda chat: chat.model_copy(
+        update={"config_factories": [lambda _: {"metadata": {"n": 2}}]}
+    ),
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+async def test_a_config_is_whole_whatever_surrounds_it(memory, do, around):
+    """What is as it is by default is there, and tags are in order, each once."""
+    chat = around(memory.with_history(Config(), agent="a"))
+    reply = await do(chat, "invoke", "hi", {**CONFIG, "tags": ["b", "a", "b"]})
+    assert reply.content == "25 ['a', 'b']"
+
+
 @pytest.mark.parametrize("name", ["invoke", "ainvoke"])
 async def test_the_callers_config_stays_as_it_is(memory, name):
     """It may be used for the next turn as well."""

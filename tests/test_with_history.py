@@ -454,6 +454,15 @@ def test_langchains_own_wrapper_takes_our_factory(memory):
     assert stored(memory) == [HI, REPLY] * 3
 
 
+def test_a_factory_gives_each_caller_a_history_of_its_own(memory):
+    """What one of them assigns to it is nobody else's."""
+    make = memory.history_factory("a")
+    first, second = make("s", "u"), make("s", "u")
+    assert first.conversation == second.conversation
+    first.conversation = make("other", "u").conversation
+    assert second.key == make("s", "u").key == "agent:memory:a:u:s"
+
+
 async def test_langchains_own_wrapper_works_async(memory):
     """The same with the factory's histories on an event loop."""
     with pytest.warns(DeprecationWarning, match="RunnableWithMessageHistory is deprecated"):

@@ -43,7 +43,12 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
         async with asyncio.timeout_at(latest):
             while self._gone:
                 await self._let_go(self._gone.pop().connection)
-            return Wire(await self.get_connection())  # type: ignore[no-untyped-call]  # redis-py's
+            connection = await self.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        try:
+            return Wire(connection)
+        except BaseException:
+            await self._let_go(connection)
+            raise
 
     def give_back(self, wire: Wire) -> None:
         """Take back what `take` or `open` gave."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from redis import exceptions as redis_errors
 
+from langchain_redis_memory.errors import MemoryClosedError
 from langchain_redis_memory.storage.lanes import Lane
 from langchain_redis_memory.storage.requests import key_of, packed
 from langchain_redis_memory.storage.ways import Slots
@@ -62,6 +63,7 @@ class ClusterWay:
         self._patience = patience
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._departed = False
+        self._closed = False
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -71,6 +73,7 @@ class ClusterWay:
 
     async def ready(self) -> None:
         """See `Way.ready`."""
+        self._refuse_if_closed()
         if await self._slots.ready():
             self._leave_those_gone()
 
@@ -100,9 +103,14 @@ class ClusterWay:
 
     async def aclose(self) -> None:
         """See `Way.aclose`."""
+        self._closed = True  # first, so that nobody opens a lane while these are closed
         await self._slots.settle()
         lanes = (lane.aclose() for lane in self._lanes.values())
         await asyncio.gather(*lanes, *self._closing)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise MemoryClosedError
 
     def _owner(self, command: Command) -> Any:
         key = key_of(command)
@@ -113,6 +121,7 @@ class ClusterWay:
     def _lane(self, host: str, port: int) -> Lane:
         lane = self._lanes.get((host, port))
         if lane is None:
+            self._refuse_if_closed()
             pool = self._nodes.async_pool(host, port)
             lane = Lane(pool, self._nodes.limit, self._patience, self._depart)
             self._lanes[host, port] = lane

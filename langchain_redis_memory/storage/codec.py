@@ -27,6 +27,7 @@ with `_COMPACT` is known to be exact in orjson, and no other is read with it.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 _COMPACT = b'{"append":"'
 
-_SYSTEM = (b'"type":"system"', b'"type":"SystemMessageChunk"')
+_OTHER_KIND = re.compile(rb'\{"append":"[0-9a-f]+","type":"(?!system|System)\w+",')
 
 _STORABLE = (
     *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
@@ -153,8 +154,8 @@ def spelled_id(id_: str) -> bytes:
 
 
 def may_be_system(element: bytes) -> bool:
-    """Tell whether an element may be a system message, without parsing those that cannot."""
-    return not element.startswith(_COMPACT) or any(kind in element for kind in _SYSTEM)
+    """Tell whether an element may be a system message, or is damaged, without parsing others."""
+    return not (_OTHER_KIND.match(element) and element.endswith(b"}}"))
 
 
 def message_kind(element: bytes) -> str | None:

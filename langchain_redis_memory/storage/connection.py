@@ -229,6 +229,7 @@ class Connection:
                 self._executor.close()  # closed meanwhile: this attempt may have connected again
 
     async def _aattempt(self, operation: Operation[T], mine: LoopClient) -> T:
+        self._refuse_if_closed()
         if not self._prepared:
             await asyncio.to_thread(self.server.prepare)
             self._prepared = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from contextvars import Context
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Deadlines:
         """Keep one that has begun, until it is removed."""
         self._running[deadline] = None
         if self._timer is None:
-            self._timer = self.loop.call_at(deadline.latest, self._watch)
+            self._set(deadline.latest)
 
     def remove(self, deadline: Deadline) -> None:
         """Keep it no longer."""
@@ -40,10 +42,14 @@ class Deadlines:
         while self._running:
             deadline = next(iter(self._running))
             if now < deadline.latest:
-                self._timer = self.loop.call_at(deadline.latest, self._watch)
+                self._set(deadline.latest)
                 return
             self.remove(deadline)
             deadline.pass_by()
+
+    def _set(self, when: float) -> None:
+        # In no context: it would keep that of whoever came first, and what is in it.
+        self._timer = self.loop.call_at(when, self._watch, context=Context())
 
 
 class Deadline:
@@ -59,7 +65,7 @@ class Deadline:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - what is awaited here runs in one
         self._all = deadlines
-        self._task = task
+        self._task = weakref.ref(task)  # a loop that was closed under it lets it go
         self._cancelling = task.cancelling()
         self.latest = deadlines.loop.time() + deadlines.seconds
         self.passed = False
@@ -75,15 +81,15 @@ class Deadline:
         traceback: TracebackType | None,
     ) -> None:
         self._all.remove(self)
+        task = self._task()
+        if not self.passed or task is None:
+            return
         # Somebody else may have cancelled the task too, who must be heard.
-        if (
-            self.passed
-            and self._task.uncancel() <= self._cancelling
-            and kind is asyncio.CancelledError
-        ):
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def pass_by(self) -> None:
         """End what runs."""
-        self.passed = True
-        self._task.cancel()
+        if (task := self._task()) is not None:
+            self.passed = True
+            task.cancel()

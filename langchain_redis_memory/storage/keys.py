@@ -26,6 +26,7 @@ _UNSAFE = re.compile(rf"[:%{_GLOB}{{}}\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ROOTS = ("memory", "profile", "store")
 _MAX_NAMESPACE = 256
+_MAX_KNOWN = 256
 
 
 def encode_id(value: object, name: str) -> str:
@@ -58,12 +59,19 @@ def encode_text(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
-    return _encoded(value)
+    return _known(value) if is_known(value) else _encoded(value)
 
 
-@lru_cache(maxsize=1024)  # those that a program uses, it uses in every turn
+def is_known(value: object) -> bool:
+    """Tell whether what comes of an id may be kept: it is nothing but text, and not too much."""
+    return type(value) is str and len(value) <= _MAX_KNOWN
+
+
 def _encoded(text: str) -> str:
     return _UNSAFE.sub(lambda match: _percent(match[0]), text)
+
+
+_known = lru_cache(maxsize=1024)(_encoded)  # an id that is used is used in every turn
 
 
 def decode_id(encoded: str) -> str:

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def readable(descriptor: int) -> Callable[[], bool]:
-    """Make what tells it of a socket, as often as it is asked, as long as the socket is open."""
+    """Make what tells it of a socket, as often as it is asked, as long as the socket is open.
+
+    Of one that is closed it says so: its end has come.
+    """
+    if descriptor < 0:
+        return lambda: True
     if not hasattr(select, "poll"):  # on Windows
         return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()

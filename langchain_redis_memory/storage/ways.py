@@ -34,7 +34,11 @@ class Way(Protocol):
         """Whether `ready` has to be awaited before anything is sent."""
 
     async def ready(self) -> None:
-        """Ask a cluster where the slots are, if what is known of it is in doubt."""
+        """Ask a cluster where the slots are, if what is known of it is in doubt.
+
+        Raises:
+            MemoryClosedError: The way is closed.
+        """
 
     def doubt(self) -> None:
         """Have a cluster asked again before anything else is sent."""
@@ -155,6 +159,8 @@ class GivenWay:
 
     async def ready(self) -> None:
         """See `Way.ready`."""
+        if self._closed:
+            raise MemoryClosedError
         if self._slots is not None:
             await self._slots.ready()
 

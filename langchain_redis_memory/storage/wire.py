@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -157,7 +158,8 @@ class Wire(asyncio.Protocol):
         if self._arrived is None or self._due == math.inf:
             return
         if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._watch)
+            # In no context: it would keep that of whoever came first, and what is in it.
+            self._timer = self._loop.call_at(self._due, self._watch, context=Context())
             return
         self.abort()
         self._end(redis.TimeoutError("no reply came in time"))
