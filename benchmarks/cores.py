@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,11 +47,9 @@ class Cores:
         return self._device is not None
 
     def __enter__(self) -> Self:
-        try:
+        with suppress(OSError):  # not on Linux, or not by root
             self._device = _DEVICE.open("wb", buffering=0)
-        except OSError:  # not on Linux, or not by root
-            return self
-        self._device.write(struct.pack("i", 0))
+            self._device.write(struct.pack("i", 0))
         return self
 
     def __exit__(self, *_: object) -> None:

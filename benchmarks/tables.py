@@ -128,9 +128,13 @@ def _asleep(results: Results) -> str:
     rows = []
     for group, what in _SOME.items():
         for entry in results.rounds.get(ASLEEP + group, {}):
-            cells = (cell(results, kind, entry) for kind in (group, ASLEEP + group))
+            cells = (
+                cell(results, group, entry),
+                cell(results, group, entry, figure="mean"),
+                cell(results, ASLEEP + group, entry),
+            )
             rows.append([what, name_of(entry), *cells])
-    return table(["", "", "cores awake", "cores that may sleep"], rows)
+    return table(["", "", "median", "mean", "median, with cores that may sleep"], rows)
 
 
 def _turns(results: Results, way: str) -> str:
