@@ -10,7 +10,7 @@ from langchain_redis_memory import scripts
 from langchain_redis_memory.storage import codec
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
-from langchain_redis_memory.window import Window, select
+from langchain_redis_memory.window import Window, opens_turn, select, select_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,18 +112,31 @@ def _read_window(
 ) -> Reading:
     length, first, elements, *candidates = replies[0]
     oldest = None
-    if first is not None and window.keep_system and codec.may_be_system(first):
+    if first is not None and window.keep_system and codec.kind_of_ours(first) not in _NO_SYSTEM:
         oldest = codec.decode_message(first, key, length - 1)
     whole = len(elements) == length
-    if window.tokens is None and len(elements) <= window.reach + 1:  # each of them is needed
-        messages = select(_decoded(elements, key), window, oldest, whole=whole)
-    else:
+    messages = None
+    if window.tokens is None and len(elements) == window.reach + 1:
+        newest = _decoded(elements[:-1], key)
+        before = partial(_is_users, elements[-1], key, window.reach)
+        messages = select_from(newest, window, oldest, before)
+    if messages is None:
         cut = bounded and not whole and len(elements) <= window.reach
         try:
             messages = select(_decoding(elements, key, cut=cut), window, oldest, whole=whole)
         except _TooFewError:
             return Reading([], is_cut=True)
     return Reading(messages, _among(ids, map(codec.message_id, *candidates or [()])))
+
+
+def _is_users(element: bytes, key: str, position: int) -> bool:
+    told = _BY_USER.get(codec.kind_of_ours(element) or b"")
+    return opens_turn(codec.decode_message(element, key, position)) if told is None else told
+
+
+# Of other kinds, it is not the kind alone that tells.
+_BY_USER = {b"human": True, b"ai": False, b"tool": False, b"system": False}
+_NO_SYSTEM = {b"human", b"ai", b"tool"}
 
 
 def _decoded(elements: Sequence[bytes], key: str) -> list[BaseMessage]:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 _COMPACT = b'{"append":"'
 
-_OTHER_KIND = re.compile(rb'\{"append":"[0-9a-f]+","type":"(?!system|System)\w+",')
+_OURS = re.compile(rb'\{"append":"[0-9a-f]{32}","type":"(\w+)","data":\{')
 
 _STORABLE = (
     *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
@@ -153,9 +153,13 @@ def spelled_id(id_: str) -> bytes:
         return json.dumps(id_).encode()
 
 
-def may_be_system(element: bytes) -> bool:
-    """Tell whether an element may be a system message, or is damaged, without parsing others."""
-    return not (_OTHER_KIND.match(element) and element.endswith(b"}}"))
+def kind_of_ours(element: bytes) -> bytes | None:
+    """Tell the type of a message that was written here, by how its element begins and ends.
+
+    None for what is damaged, or was written by others, and may be of any type.
+    """
+    found = _OURS.match(element)
+    return found[1] if found and element.endswith(b"}}") else None
 
 
 def message_kind(element: bytes) -> str | None:
