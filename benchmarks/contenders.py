@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from benchmarks.cores import place
 from benchmarks.environments import REQUIREMENTS
@@ -46,6 +46,9 @@ class Contender(Protocol):
     def once(self, job: str) -> None:
         """Do it once."""
 
+    def place(self, where: Literal["caller", "anywhere"]) -> None:
+        """Put it on its core, or on any."""
+
     def finish(self) -> None:
         """Leave all that was prepared."""
 
@@ -74,7 +77,11 @@ class Process:
             cwd=ROOT,
             env=environment(),
         )
-        place(self._process)
+        self.place("caller")
+
+    def place(self, where: Literal["caller", "anywhere"]) -> None:
+        """Put it on its core, or on any."""
+        place(self._process, where)
 
     def versions(self) -> dict[str, str]:
         """Tell what is installed."""

@@ -1,8 +1,8 @@
 """The cores of the machine: who runs on which, and that they do not sleep while they wait.
 
-The server has a core for itself, and who is measured another one. Left to itself, Linux puts both
-on one core or on two, depending on who ran before, which makes as much of a difference as a library
-does.
+The server has a core for itself, and who makes one call after the other another one. Left to
+itself, Linux puts both on one core or on two, depending on who ran before, which makes as much of a
+difference as a library does. Many at once run as in any program, wherever there is room.
 
 To wake a core costs nothing worth telling on some machines, and on others more than all that is
 measured here: on a virtual machine whose host has to wake it, a trip of 25 µs takes 75 µs, and of
@@ -17,7 +17,7 @@ import os
 import struct
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _DEVICE = Path("/dev/cpu_dma_latency")
 
 
-def place(process: Popen[Any], *, server: bool = False) -> None:
+def place(process: Popen[Any], where: Literal["caller", "server", "anywhere"]) -> None:
     """Put a process on its core, where Linux lets us choose and there are two."""
     if hasattr(os, "sched_setaffinity"):
-        first, *others = sorted(os.sched_getaffinity(0))
-        if others:
-            os.sched_setaffinity(process.pid, {others[-1] if server else first})
+        cores = sorted(os.sched_getaffinity(0))
+        chosen = {"caller": cores[:1], "server": cores[-1:], "anywhere": cores}
+        os.sched_setaffinity(process.pid, chosen[where])
 
 
 class Cores:

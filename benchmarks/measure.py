@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +121,25 @@ class Measuring:
         for name, entry in list(there.items()):
             if not self._is_ready(group, name, entry):
                 del there[name]
-        self._rounds(group.name, there, seconds)
+        with self._placed(there.values()) if group.many else nullcontext():
+            self._rounds(group.name, there, seconds)
         for peer in {entry.peer for entry in there.values()}:
             with contextlib.suppress(ContenderError):  # it was told already
                 self._contenders[peer].finish()
         self._server.empty()
+
+    @contextmanager
+    def _placed(self, entries: Iterable[Entry]) -> Iterator[None]:
+        peers = [self._contenders[entry.peer] for entry in entries]
+        self._server.place("anywhere")
+        for peer in peers:
+            peer.place("anywhere")
+        try:
+            yield
+        finally:
+            self._server.place("server")
+            for peer in peers:
+                peer.place("caller")
 
     def _is_ready(self, group: Group, name: str, entry: Entry) -> bool:
         contender = self._contenders[entry.peer]

@@ -58,12 +58,14 @@ class Group:
         entries: By name; that of a peer if it has but one.
         counted: Whether the server counts what one call of each sends.
         asleep: Whether cores may sleep meanwhile; see `benchmarks.cores`.
+        many: Whether many calls are made at once, on any core.
     """
 
     name: str
     entries: dict[str, Entry]
     counted: bool = False
     asleep: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,4 +186,4 @@ def _asleep() -> list[Group]:
 
 def _crowd(work: str, sessions: int) -> Group:
     options = {"sessions": sessions, "form": "messages", "size": 20}
-    return Group(work, {peer: Entry(peer, work, options) for peer in LANGCHAIN})
+    return Group(work, {peer: Entry(peer, work, options) for peer in LANGCHAIN}, many=True)

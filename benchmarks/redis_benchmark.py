@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import redis
 
@@ -66,7 +66,7 @@ class RedisBenchmark:
         with subprocess.Popen(
             [*self._tool, "-n", str(calls), *command], stdout=subprocess.PIPE
         ) as process:
-            place(process)
+            place(process, "caller")
             told, _ = process.communicate(timeout=_PATIENCE)
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, self._tool)
@@ -78,6 +78,9 @@ class RedisBenchmark:
     def once(self, job: str) -> None:
         """Send it once, as the tool would."""
         self._client.execute_command(*self._commands[job])
+
+    def place(self, where: Literal["caller", "anywhere"]) -> None:
+        """It is on the core of one call after the other: it never makes many at once."""
 
     def finish(self) -> None:
         """Leave all that was prepared."""

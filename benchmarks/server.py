@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import redis
 
@@ -37,9 +37,13 @@ class CountedServer:
     def __init__(self, directory: str) -> None:
         self.port = free_port()
         self._server = Server(directory, "--port", str(self.port))
-        place(self._server.process, server=True)
+        self.place("server")
         self.client = self._server.client
         self._monitor = redis.Redis(unix_socket_path=self._server.socket)
+
+    def place(self, where: Literal["server", "anywhere"]) -> None:
+        """Put it on its core, or on any."""
+        place(self._server.process, where)
 
     def url(self, database: int) -> str:
         """Name one of its databases."""

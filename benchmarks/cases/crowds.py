@@ -20,6 +20,8 @@ TICK = 0.001
 """Seconds between two looks of the ticker."""
 _TURNS = 4
 """How many turns a thread takes in a wave, so that starting it does not count."""
+_WAVES = 5
+"""How many waves there are at least: in some of them the garbage collector looks at everything."""
 
 
 class _Crowd:
@@ -83,19 +85,17 @@ class Sessions(_Crowd):
         await self._wave()
         self._reset()
         stalls: list[float] = []
-        taken, end = 0.0, time.perf_counter() + seconds
-        while not stalls or time.perf_counter() < end:
+        taken: list[float] = []
+        end = time.perf_counter() + seconds
+        while not _is_enough(taken, end):
             with Ticker() as ticker:
                 await asyncio.sleep(2 * TICK)
-                taken += await self._wave()
+                taken.append(await self._wave())
                 await asyncio.sleep(2 * TICK)
             stalls.append(ticker.longest)
             self._reset()
-        return {
-            "seconds": taken / len(stalls) / len(self._names),
-            "stall": statistics.mean(stalls),
-            "calls": len(stalls) * len(self._names),
-        }
+        figures = _figures(taken, len(self._names))
+        return {**figures, "stall": statistics.median(stalls)}
 
     async def _wave(self) -> float:
         began = time.perf_counter()
@@ -114,12 +114,11 @@ class Threads(_Crowd):
         self._begin()
         with ThreadPoolExecutor(len(self._names)) as pool:
             self._wave(pool)
-            taken, waves, end = 0.0, 0, time.perf_counter() + seconds
-            while not waves or time.perf_counter() < end:
-                taken += self._wave(pool)
-                waves += 1
-        calls = waves * len(self._names) * _TURNS
-        return {"seconds": taken / calls, "calls": calls}
+            taken: list[float] = []
+            end = time.perf_counter() + seconds
+            while not _is_enough(taken, end):
+                taken.append(self._wave(pool))
+        return _figures(taken, len(self._names) * _TURNS)
 
     def _wave(self, pool: ThreadPoolExecutor) -> float:
         began = time.perf_counter()
@@ -131,6 +130,18 @@ class Threads(_Crowd):
     def _turns(self, name: str) -> None:
         for _ in range(_TURNS):
             self._chat.invoke(given(self._form, self._said), self._peer.config(name))
+
+
+def _is_enough(taken: list[float], end: float) -> bool:
+    return len(taken) >= _WAVES and time.perf_counter() >= end
+
+
+def _figures(taken: list[float], turns: int) -> Figures:
+    return {
+        "seconds": statistics.median(taken) / turns,
+        "mean": statistics.fmean(taken) / turns,
+        "calls": len(taken) * turns,
+    }
 
 
 class Ticker:
