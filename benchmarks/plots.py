@@ -79,7 +79,7 @@ def _sessions(results: Results, path: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(9, 2.6), sharey=True, layout="constrained")
     peers = [peer for peer in LANGCHAIN if results.median("sessions", peer)]
     for panel, title, values in (
-        (panels[0], "turns a second", [1 / _figure(results, p, "seconds") for p in peers]),
+        (panels[0], "turns a second", [1 / _figure(results, p, "mean") for p in peers]),
         (panels[1], "longest stall, ms", [_figure(results, p, "stall") / MS for p in peers]),
     ):
         names = [NAMES[peer] for peer in peers]

@@ -160,10 +160,10 @@ def _crowds(results: Results) -> str:
         rows.append(
             [
                 NAMES[peer],
-                cell(results, "sessions", peer),
+                cell(results, "sessions", peer, figure="mean"),
                 duration(stall),
                 NONE if connections is None else f"{connections:.0f}",
-                cell(results, "threads", peer),
+                cell(results, "threads", peer, figure="mean"),
             ]
         )
     heads = ["a turn of many sessions", "longest stall", "connections", "a turn of many threads"]
