@@ -40,7 +40,8 @@ class Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport = connection._writer.transport  # noqa: SLF001 - redis-py tells nobody
         self._streams = self._transport.get_protocol()
-        self._readable = readable(self._transport.get_extra_info("socket").fileno())
+        socket = self._transport.get_extra_info("socket")  # none of TLS's that has ended already
+        self._readable = readable(-1 if socket is None else socket.fileno())
         self._reader = hiredis.Reader(
             protocolError=redis.InvalidResponse,
             replyError=connection._parser.parse_error,  # noqa: SLF001 - the same
