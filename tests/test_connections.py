@@ -18,6 +18,7 @@ from langchain_redis_memory import (
     StorageRejected,
     StorageUnavailable,
 )
+from langchain_redis_memory.storage.pools import Pool
 from langchain_redis_memory.storage.wire import Wire
 
 ONCE = RetryPolicy(attempts=1)
@@ -248,3 +249,49 @@ async def test_a_connection_that_ended_while_it_was_set_up_is_not_waited_for(ser
         close_all(server)
         assert await connection._reader.read() == b""
         assert not Wire(connection).is_open
+
+
+@pytest.fixture
+def pool(server):
+    """Connections of threads, three of which are free."""
+    kind = redis.UnixDomainSocketConnection
+    pool = Pool(connection_class=kind, path=server.socket, max_connections=3, timeout=0.01)
+    for connection in [pool.get_connection() for _ in range(3)]:
+        pool.release(connection)
+    yield pool
+    pool.disconnect()
+
+
+def test_connections_that_are_closed_are_taken_from_other_threads_first(pool, monkeypatch):
+    """A cluster's client closes the free ones of a node that failed, while others take some."""
+    taken = []
+
+    def disconnect(connection, *args, **options):
+        with contextlib.suppress(redis.ConnectionError):
+            taken.append(pool.get_connection())
+        close(connection, *args, **options)
+
+    kind = redis.UnixDomainSocketConnection
+    close = kind.disconnect
+    monkeypatch.setattr(kind, "disconnect", disconnect)
+    pool.disconnect_free_connections()
+    assert [connection for connection in taken if connection._sock is None] == []
+
+
+def without_socket(connection):
+    connection._parser._sock = None  # the reader is taken next
+
+
+def closed(connection):
+    connection._sock.close()
+
+
+@pytest.mark.parametrize("leave", [without_socket, closed])
+def test_a_connection_that_another_thread_closes_meanwhile_is_lost(pool, leave):
+    """Which is said as such, and so tried again."""
+    connection = pool.get_connection()
+    leave(connection)
+    with pytest.raises(redis.ConnectionError):
+        connection.can_read()
+    connection.disconnect()
+    pool.release(connection)

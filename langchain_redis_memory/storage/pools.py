@@ -44,7 +44,7 @@ class _InTime:
     def can_read(self, *args: Any, **options: Any) -> Any:
         try:
             return super().can_read(*args, **options)  # type: ignore[misc]  # as above
-        except AttributeError as error:
+        except _GONE as error:
             raise redis.ConnectionError(_CLOSED) from error
 
     def send_packed_command(self, *args: Any, **options: Any) -> Any:
@@ -61,7 +61,7 @@ class _InTime:
             if self._sock is not self._watched:
                 self._watched, self._readable = self._sock, readable(self._sock.fileno())
             return not self._parser._reader.has_data() and not self._readable()  # noqa: SLF001 - what its can_read does
-        except (redis.ConnectionError, redis.TimeoutError, OSError, AttributeError):
+        except (redis.ConnectionError, redis.TimeoutError, OSError, *_GONE):
             return False
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
@@ -117,6 +117,8 @@ class _InTime:
 # A cluster's client closes the connections of a node that changed its role, before redis-py 8
 # also those that other threads use, which then find no socket or parser.
 _CLOSED = "another thread closed the connection"
+# What it is to look at such a socket: there is none, `poll` is given none, or its number is -1.
+_GONE = (AttributeError, TypeError, ValueError)
 _NO_TIME = "no time was left to wait for a reply"
 
 
@@ -192,6 +194,16 @@ class Pool(redis.BlockingConnectionPool):
             if connection is not None:
                 connection.disconnect()
             self.pool.put_nowait(connection)
+
+    def disconnect_free_connections(self, moving_address_src: str | None = None) -> None:
+        """Close idle connections, as a cluster's client does when a node fails.
+
+        redis-py lists them first and then closes them, also those that threads took meanwhile.
+        """
+        if moving_address_src is None:
+            self.disconnect(inuse_connections=False)
+        else:  # of a server that is about to move: those to its old address
+            super().disconnect_free_connections(moving_address_src)
 
 
 def set_up_and_settle(connection: Any) -> None:
