@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import time
 
 import httpx
 import pytest
@@ -17,6 +19,13 @@ def service(server, tmp_path):
     service = ChatService(tmp_path, "--url", server.url, "--delay", "0.001")
     yield service
     service.stop()
+
+
+async def at_once(calls):
+    """Give the results of all; the first that fails ends the others, which would leave sockets."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(call) for call in calls]
+    return [task.result() for task in running]
 
 
 async def reply_of(client, path, body):
@@ -39,7 +48,7 @@ async def test_200_turns_at_once_are_neither_lost_nor_mixed_up(service, path):
             return await reply_of(client, path, turn(text, f"user{user}x"))
 
         pairs = [(user, number) for number in range(TURNS) for user in range(USERS)]
-        replies = await asyncio.gather(*(say(*pair) for pair in pairs))
+        replies = await at_once(say(*pair) for pair in pairs)
         for (user, number), (reply, memory) in zip(pairs, replies, strict=True):
             assert reply == f"Noted: your {noted(user, number)}."
             assert memory
@@ -67,7 +76,7 @@ async def test_conversations_at_once_go_on_in_order(service):
             prompts = (f"My name is N{user}.", "What is my name?")
             return [await reply_of(client, path, turn(p, f"user{user}")) for p in prompts]
 
-        for user, replies in enumerate(await asyncio.gather(*map(converse, range(200)))):
+        for user, replies in enumerate(await at_once(map(converse, range(200)))):
             expected = [f"Nice to meet you, N{user}.", f"Your name is N{user}."]
             assert replies == [(reply, True) for reply in expected]
             found = (await client.get(f"{threads_of(f'user{user}')}/t1")).json()["messages"]
@@ -75,3 +84,13 @@ async def test_conversations_at_once_go_on_in_order(service):
                 *(f"My name is N{user}.", expected[0]),
                 *("What is my name?", expected[1]),
             ]
+
+
+def test_a_connection_stays_open_while_clients_may_use_it_again(service):
+    """Httpx and uvicorn both end one that was idle for 5 s, and a request may fall in between."""
+    client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+    for pause in (0, 5.5):
+        time.sleep(pause)
+        client.request("GET", "/openapi.json")
+        assert client.getresponse().read()
+    client.close()

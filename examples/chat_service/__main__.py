@@ -12,6 +12,10 @@ from .model import load_model
 
 _SECONDS_TO_FINISH = 5
 """How long a service that is told to stop goes on with what it is answering."""
+_SECONDS_TO_KEEP_ALIVE = 75
+"""How long a connection may be idle: longer than clients and proxies keep theirs (httpx 5 s, nginx
+and AWS's load balancers 60 s). Of two that are equal, the service may end one that is about to be
+used; the request is lost then."""
 
 
 def main() -> None:
@@ -34,6 +38,7 @@ def main() -> None:
         create_app(memory, model),
         host=chosen.host,
         port=chosen.port,
+        timeout_keep_alive=_SECONDS_TO_KEEP_ALIVE,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
     )
 
