@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import statistics
 import time
 from collections import defaultdict
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +123,7 @@ class Measuring:
         with self._placed(there.values()) if group.many else nullcontext():
             self._rounds(group.name, there, seconds)
         for peer in {entry.peer for entry in there.values()}:
-            with contextlib.suppress(ContenderError):  # it was told already
+            with suppress(ContenderError):  # it was told already
                 self._contenders[peer].finish()
         self._server.empty()
 

@@ -9,7 +9,7 @@ from langchain_redis_memory.conversation import Conversation
 from langchain_redis_memory.limits import in_milliseconds
 from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
 from langchain_redis_memory.reading import SessionEntry
-from langchain_redis_memory.storage.keys import encode_id, is_known
+from langchain_redis_memory.storage.keys import encode_id, may_be_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,12 +79,12 @@ class Chats(MemoryPart):
         def make(session: str, user: str) -> Conversation:
             return self._conversation(agent, user, session, changed)
 
-        known = lru_cache(maxsize=256)(make)  # a session has one turn after the other
+        kept = lru_cache(maxsize=256)(make)  # a session has one turn after the other
 
         def get_session_history(
             session_id: str, user_id: str = DEFAULT_USER
         ) -> RedisChatMessageHistory:
-            find = known if is_known(session_id) and is_known(user_id) else make
+            find = kept if may_be_kept(session_id) and may_be_kept(user_id) else make
             return RedisChatMessageHistory.of(find(session_id, user_id), session_id)
 
         return get_session_history

@@ -180,9 +180,9 @@ def test_a_namespace_stands_in_front_of_every_key(namespace):
 def test_only_short_ids_are_kept_in_mind():
     """A program that takes ids from outside does not grow by them."""
     encode_id("x" * 256, "session_id")
-    before = keys._known.cache_info().currsize
+    before = keys._kept.cache_info().currsize
     assert encode_id("x:" * 200, "session_id") == "x%3A" * 200
-    assert keys._known.cache_info().currsize == before
+    assert keys._kept.cache_info().currsize == before
 
 
 class Folded(str):

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from benchmarks.cases.job import figures_of
 from benchmarks.cases.storing import fill
 from benchmarks.cases.turns import given
 
@@ -94,7 +95,7 @@ class Sessions(_Crowd):
                 await asyncio.sleep(2 * TICK)
             stalls.append(ticker.longest)
             self._reset()
-        figures = _figures(taken, len(self._names))
+        figures = figures_of(taken, len(self._names))
         return {**figures, "stall": statistics.median(stalls)}
 
     async def _wave(self) -> float:
@@ -118,7 +119,7 @@ class Threads(_Crowd):
             end = time.perf_counter() + seconds
             while not _is_enough(taken, end):
                 taken.append(self._wave(pool))
-        return _figures(taken, len(self._names) * _TURNS)
+        return figures_of(taken, len(self._names) * _TURNS)
 
     def _wave(self, pool: ThreadPoolExecutor) -> float:
         began = time.perf_counter()
@@ -134,14 +135,6 @@ class Threads(_Crowd):
 
 def _is_enough(taken: list[float], end: float) -> bool:
     return len(taken) >= _WAVES and time.perf_counter() >= end
-
-
-def _figures(taken: list[float], turns: int) -> Figures:
-    return {
-        "seconds": statistics.median(taken) / turns,
-        "mean": statistics.fmean(taken) / turns,
-        "calls": len(taken) * turns,
-    }
 
 
 class Ticker:

@@ -71,7 +71,7 @@ class Calls:
             self._call()
             taken.append(time.perf_counter() - began)
             self._reset()
-        return _figures(taken)
+        return figures_of(taken)
 
     async def _ameasure(self, seconds: float) -> Figures:
         taken: list[float] = []
@@ -81,7 +81,7 @@ class Calls:
             await self._call()
             taken.append(time.perf_counter() - began)
             self._reset()
-        return _figures(taken)
+        return figures_of(taken)
 
     def once(self) -> None:
         """Call once."""
@@ -95,9 +95,15 @@ class Calls:
         await call()
 
 
-def _figures(taken: list[float]) -> Figures:
+def figures_of(taken: list[float], turns: int = 1) -> Figures:
+    """Tell what calls took.
+
+    Args:
+        taken: The seconds of each.
+        turns: How many turns each of them is.
+    """
     return {
-        "seconds": statistics.median(taken),
-        "mean": statistics.fmean(taken),
-        "calls": len(taken),
+        "seconds": statistics.median(taken) / turns,
+        "mean": statistics.fmean(taken) / turns,
+        "calls": len(taken) * turns,
     }

@@ -26,7 +26,7 @@ _UNSAFE = re.compile(rf"[:%{_GLOB}{{}}\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ROOTS = ("memory", "profile", "store")
 _MAX_NAMESPACE = 256
-_MAX_KNOWN = 256
+_MAX_KEPT = 256
 
 
 def encode_id(value: object, name: str) -> str:
@@ -59,19 +59,19 @@ def encode_text(value: object, name: str) -> str:
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
-    return _known(value) if is_known(value) else _encoded(value)
+    return _kept(value) if may_be_kept(value) else _encoded(value)
 
 
-def is_known(value: object) -> bool:
+def may_be_kept(value: object) -> bool:
     """Tell whether what comes of an id may be kept: it is nothing but text, and not too much."""
-    return type(value) is str and len(value) <= _MAX_KNOWN
+    return type(value) is str and len(value) <= _MAX_KEPT
 
 
 def _encoded(text: str) -> str:
     return _UNSAFE.sub(lambda match: _percent(match[0]), text)
 
 
-_known = lru_cache(maxsize=1024)(_encoded)  # an id that is used is used in every turn
+_kept = lru_cache(maxsize=1024)(_encoded)  # an id that is used is used in every turn
 
 
 def decode_id(encoded: str) -> str:
