@@ -189,15 +189,30 @@ def test_a_terminal_gets_colours_unless_it_is_told_not_to(talk, server, tmp_path
     assert max(map(len, bare.splitlines())) <= 80
 
 
-def test_what_is_not_there_or_damaged_is_told(run_command, talk, server):
+def test_what_is_not_there_is_told(run_command, talk):
     """With exit code 1, and nothing on stdout."""
     done = run_command("show", "support", "alice", "s2", "--json")
     assert (done.code, done.out) == (1, "")
     assert 'no session "s2" of "alice" with "support"' in done.err
-    server.client.lpush("agent:memory:support:alice:s1", "{")
+
+
+def test_what_is_damaged_hides_nothing_else(run_command, talk, server):
+    """It stands where it is, and is an error at the end; as JSON it has no line."""
+    key = "agent:memory:support:alice:s1"
+    whole = run_command("show", "support", "alice", "s1", "--json").out
+    first, *rest = server.client.lrange(key, 0, -1)
+    misshapen = {"type": "ai", "data": {"content": ""}, "apart": {"tool_calls": 5}}
+    server.client.delete(key)
+    server.client.rpush(key, first, "{", json.dumps(misshapen), *rest)
     done = run_command("show", "support", "alice", "s1")
-    assert (done.code, done.out) == (1, "")
-    assert "LINDEX" in done.err
+    assert done.code == 1
+    assert re.search(r"damaged +element 1 is no stored message \(JSONDecodeError\)", done.out)
+    assert re.search(r"damaged +a field is misshapen \(TypeError\)", done.out)
+    assert f"LINDEX '{key}' 1" in done.err
+    done = run_command("show", "support", "alice", "s1", "--json")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert set(whole.splitlines()) < set(done.out.splitlines())
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])

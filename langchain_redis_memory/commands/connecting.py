@@ -47,7 +47,7 @@ Embedded = Annotated[
         rich_help_panel=_PANEL,
         metavar="DIRECTORY",
         help="The data of an embedded server. Default: what REDIS__... say, or else "
-        "~/.local/share/langchain-redis-memory.",
+        "langchain-redis-memory in ~/.local/share.",
     ),
 ]
 Namespace = Annotated[

@@ -13,7 +13,6 @@ from langchain_core.messages import (
     FunctionMessage,
     SystemMessage,
     ToolMessage,
-    message_to_dict,
 )
 from rich.console import Group
 from rich.table import Table
@@ -31,9 +30,10 @@ from langchain_redis_memory.commands.output import (
     safe_line,
 )
 from langchain_redis_memory.display.words import counted, one_line, seen
-from langchain_redis_memory.errors import RedisMemoryError
+from langchain_redis_memory.errors import CorruptedDataError, RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
 from langchain_redis_memory.sessions.looking import Looked, look_at
+from langchain_redis_memory.storage.codec import MISSHAPEN
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _STYLES = {"user": "bold green", "assistant": "bold cyan", "system": "bold magenta"}
@@ -56,7 +56,10 @@ def show(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a session as a transcript; its expiry is not put off."""
+    """Show a session as a transcript; its expiry is not put off.
+
+    A message that is damaged is told between the others, and fails the command at its end.
+    """
     conversation = memory.conversation(agent, user, session)
     found = conversation.connection.run(look_at(conversation, last))
     if not found.length:
@@ -67,13 +70,20 @@ def show(
     messages = found.messages()
     if as_json:
         for message, stored in messages:
-            emit({"stored": stored, **message_to_dict(message)})
-        return
-    out = console()
-    out.print(Text(one_line(f"{agent} / {user} / {session}"), "bold"))
-    out.print(_told(found), style="dim", end="\n\n")
-    for row in _rows(messages, full=full):
-        out.print(row)
+            if isinstance(message, BaseMessage):
+                # As `message_to_dict`, which warns of fields that LangChain itself assigns past the
+                # checks of the class, and quotes them.
+                data = message.model_dump(warnings=False)
+                emit({"stored": stored, "type": message.type, "data": data})
+    else:
+        out = console()
+        out.print(Text(one_line(f"{agent} / {user} / {session}"), "bold"))
+        out.print(_told(found), style="dim", end="\n\n")
+        for row in _rows(messages, full=full):
+            out.print(row)
+    for message, _ in reversed(messages):  # from the newest on, as positions are counted
+        if isinstance(message, CorruptedDataError):
+            raise message
 
 
 def _told(found: Looked) -> str:
@@ -86,7 +96,7 @@ def _told(found: Looked) -> str:
 
 
 def _rows(
-    messages: Iterable[tuple[BaseMessage, datetime | None]], *, full: bool
+    messages: Iterable[tuple[BaseMessage | CorruptedDataError, datetime | None]], *, full: bool
 ) -> Iterator[Table | Text]:
     """Give a row a message, and the day where it changes."""
     day: date | None = None
@@ -98,10 +108,23 @@ def _rows(
         row.add_column(width=8, style="dim")
         row.add_column(width=9, overflow="ellipsis", no_wrap=True)
         row.add_column(ratio=1)
-        role = _role(message)
         time = moment(stored).rpartition(" ")[2]
-        row.add_row(time, Text(role, _STYLES.get(role, "dim")), Group(*_lines(message, full)))
+        row.add_row(time, *_said(message, full))
         yield row
+
+
+def _said(message: BaseMessage | CorruptedDataError, full: bool) -> tuple[Text, Group]:
+    """Give who says something, and what."""
+    if isinstance(message, CorruptedDataError):
+        where = f"element {message.position} is no stored message ({message.reason})"
+        return Text("damaged", "red"), Group(Text(where, "red"))
+    try:
+        role, lines = _role(message), list(_lines(message, full))
+    except MISSHAPEN as error:  # some fields are stored past the checks of the message's class
+        return Text("damaged", "red"), Group(
+            Text(f"a field is misshapen ({type(error).__name__})", "red")
+        )
+    return Text(role, _STYLES.get(role, "dim")), Group(*lines)
 
 
 def _role(message: BaseMessage) -> str:

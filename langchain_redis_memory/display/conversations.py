@@ -19,7 +19,7 @@ from langchain_redis_memory.display.cards import Card, Fold, Note, Part, Said, W
 from langchain_redis_memory.display.words import counted, cut, expiry, moment
 from langchain_redis_memory.errors import CorruptedDataError, RedisMemoryError
 from langchain_redis_memory.sessions.looking import Looked, look_at, when_stored
-from langchain_redis_memory.storage.codec import decode_message
+from langchain_redis_memory.storage.codec import MISSHAPEN, decode_message
 from langchain_redis_memory.storage.keys import decode_id
 from langchain_redis_memory.summaries.stored import Stored
 from langchain_redis_memory.window import opens_turn
@@ -35,9 +35,6 @@ NEWEST = 50
 
 _IN_LINE = 60
 """How much of a call's arguments, and of its result, is seen while it is folded."""
-
-
-_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def conversation_card(conversation: Conversation) -> Card:
@@ -90,7 +87,7 @@ class _Draft:
             draft.try_out()
         except CorruptedDataError as error:
             return cls(None, damage=str(error))
-        except _MISSHAPEN as error:
+        except MISSHAPEN as error:
             return cls(None, damage=str(CorruptedDataError(key, position, type(error).__name__)))
         draft.when = when_stored(element)
         return draft

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from langchain_redis_memory.errors import CorruptedDataError
 from langchain_redis_memory.storage.codec import decode_message, stored_at
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Operation
@@ -41,16 +42,21 @@ class Looked:
     last_active: datetime | None
     summary: bytes | None = field(repr=False)
 
-    def messages(self) -> list[tuple[BaseMessage, datetime | None]]:
+    def messages(self) -> list[tuple[BaseMessage | CorruptedDataError, datetime | None]]:
         """Give the messages, oldest first, and when they were stored, as far as that is known.
 
-        Raises:
-            CorruptedDataError: An element is no message.
+        In the place of one that is damaged stands what is wrong with it.
         """
         return [
-            (decode_message(element, self.key, position), when_stored(element))
+            (self._message(position), when_stored(element))
             for position, element in enumerate(self.elements)
         ][::-1]
+
+    def _message(self, position: int) -> BaseMessage | CorruptedDataError:
+        try:
+            return decode_message(self.elements[position], self.key, position)
+        except CorruptedDataError as error:
+            return error
 
 
 def look_at(conversation: Conversation, newest: int | None = None) -> Operation[Looked]:

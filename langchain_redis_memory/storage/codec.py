@@ -62,6 +62,9 @@ _COMPACT = b'{"append":"'
 
 _OURS = re.compile(rb'\{"append":"[0-9a-f]{32}","type":"(\w+)","data":\{')
 
+MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What it raises to read a value that is not of the shape that it should have."""
+
 _STORABLE = (
     *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
     *(SystemMessageChunk, ToolMessage, ToolMessageChunk, ChatMessage, ChatMessageChunk),
@@ -96,7 +99,7 @@ def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
         if "apart" in stored:
             for name, value in stored["apart"].items():
                 _assign(message, name, value)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MISSHAPEN as error:
         reason = type(error).__name__
     else:
         return message
@@ -132,7 +135,7 @@ def are_alike(one: bytes, other: bytes) -> bool:
         return True
     try:
         return _content(one) == _content(other)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except MISSHAPEN:
         return False
 
 
@@ -140,7 +143,7 @@ def message_id(element: bytes) -> str | None:
     """Read a stored message's id without building the message; None when it has none."""
     try:
         found = _load(element)["data"].get("id")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except MISSHAPEN:
         return None  # whoever reads the messages themselves reports the damage
     return found if isinstance(found, str) else None
 
@@ -166,7 +169,7 @@ def message_kind(element: bytes) -> str | None:
     """Read the type of a stored message (``"human"``, ``"tool"``); None if it is damaged."""
     try:
         found = _load(element)["type"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except MISSHAPEN:
         return None
     return found if isinstance(found, str) else None
 
