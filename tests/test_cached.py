@@ -34,19 +34,11 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationEr
 from langchain_redis_memory import (
     ConfigurationError,
     CorruptedDataError,
-    RedisMemory,
     UnstorableError,
 )
 from langchain_redis_memory.caching.fingerprint import UnkeyableError, fingerprint, name_of
 
 PREFIX = b"agent:memory:support:execution_cache:"
-
-
-@pytest.fixture
-async def memory_here(server):
-    """A memory that is closed on the test's event loop."""
-    async with RedisMemory.from_url(server.url) as memory:
-        yield memory
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from langchain_redis_memory import (
     CachedError,
     ConfigurationError,
     OfflineChatModel,
-    RedisMemory,
     UnstorableError,
 )
 
@@ -39,13 +38,6 @@ calls = Counted(lambda *args, **kwargs: None)
 def none_yet():
     """Count anew."""
     calls.calls = 0
-
-
-@pytest.fixture
-async def memory_here(server):
-    """A memory that is closed on the test's event loop."""
-    async with RedisMemory.from_url(server.url) as memory:
-        yield memory
 
 
 @pytest.fixture

@@ -34,13 +34,6 @@ QUICK = RetryPolicy(attempts=2, initial=0.001, deadline=0.5)
 
 
 @pytest.fixture
-async def memory_here(server):
-    """A memory that is closed on the test's event loop."""
-    async with RedisMemory.from_url(server.url) as memory:
-        yield memory
-
-
-@pytest.fixture
 def cache(memory_here):
     """The cache of one agent."""
     return memory_here.cache("support")
