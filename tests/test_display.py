@@ -386,6 +386,35 @@ def test_fields_of_odd_types_are_no_error(memory, server, kind, apart):
     page_of(as_html(history))
 
 
+def test_what_a_memory_holds_is_shown(memory):
+    """By kind and expiry, with whose it is, and what is largest."""
+    assert as_text(memory.stats()).splitlines()[-1] == "It holds nothing yet."
+    memory.history("support", "alice", "s1").add_messages([HumanMessage("1 + 2?"), AIMessage("3")])
+    memory.history("support", "<b>bob", "s1", ttl=3600).add_user_message("secret")
+    memory.profile("alice").set({"name": "secret"})
+    stats = memory.stats()
+    text = as_text(stats)
+    assert "2 sessions · 3 messages · 5 keys" in text
+    assert re.search(r"sessions +2 +\d+ B +1 +1\n", text)
+    assert re.search(r"profiles +1 +\d+ B +1\n", text)
+    assert re.search(r"agent +sessions +messages +size\nsupport +2 +3 +\d+ B\n", text)
+    assert re.search(r"\nalice +1 +2 +\d+ B\n<b>bob +1 +1 +", text)
+    assert re.search(r"support / alice / s1 +2 +\d+ B +7 days\n", text)
+    assert "secret" not in text
+    assert "<b>bob" in page_of(as_html(stats)).text
+
+
+def test_what_is_wrong_is_shown_with_its_remedy(memory, history, server):
+    """What is grave stands out."""
+    server.client.lset(history.key, 1, "{")
+    found = memory.doctor()
+    text = as_text(found)
+    assert "Doctor\n1 problem" in text
+    assert re.search(r"^! content: [^!]*LINDEX", text, re.MULTILINE)
+    assert "connection: " in text
+    page_of(as_html(found))
+
+
 def test_what_is_no_conversation_is_told(memory, server):
     """A key of another type, and one that is not there."""
     server.client.set("agent:memory:a:b:c", "x")

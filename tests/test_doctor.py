@@ -218,6 +218,13 @@ async def test_what_is_stored_is_looked_at(memory, do, server):
     json.dumps([finding.text for finding in found.findings])
 
 
+async def test_each_kind_of_finding_has_a_subject_of_its_own(memory, do):
+    """Where nothing is wrong, none is told twice."""
+    memory.history("a", "u", "s").add_user_message("hello")
+    subjects = [finding.subject for finding in (await do(memory, "doctor")).findings]
+    assert len(set(subjects)) == len(subjects)
+
+
 async def test_sessions_for_ever_may_be_meant(server, do):
     """By a memory whose sessions never expire."""
     async with RedisMemory.from_url(server.url, ttl=None) as memory:

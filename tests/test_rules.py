@@ -25,7 +25,7 @@ LAYERS = [
     },
     {
         *("display.counts", "display.conversations", "display.memories", "display.profiles"),
-        "display.sessions",
+        *("display.sessions", "display.inspected"),
     },
     {
         "sessions.listing",

@@ -21,20 +21,15 @@ from langchain_redis_memory.commands.output import (
 )
 from langchain_redis_memory.commands.stopping import told_when_stopped
 from langchain_redis_memory.display.words import counted, one_line
-from langchain_redis_memory.inspection.figures import KeyKind, OwnerStats, Stats, in_bytes
+from langchain_redis_memory.inspection.figures import (
+    EXPIRIES,
+    KIND_NAMES,
+    OwnerStats,
+    Stats,
+    in_bytes,
+)
 from langchain_redis_memory.inspection.walking import Walked
 from langchain_redis_memory.memory import RedisMemory
-
-_KINDS: dict[KeyKind, str] = {
-    "session": "sessions",
-    "summary": "summaries",
-    "profile": "profiles",
-    "index": "lists of sessions",
-    "cached": "cached values",
-    "store": "values of stores",
-    "other": "below sessions",
-    "foreign": "not the memory's",
-}
 
 
 @with_memory
@@ -99,8 +94,8 @@ def show(found: Stats, address: str) -> None:
 
 
 def _by_kind(found: Stats) -> Table:
-    table = _table("", "keys", "bytes", "<1 h", "1-24 h", "1-7 d", "later", "never")
-    for kind, name in _KINDS.items():
+    table = _table("", "keys", "bytes", *EXPIRIES)
+    for kind, name in KIND_NAMES.items():
         there = found.kinds[kind]
         if there.keys:
             expiries = asdict(there.expiries).values()

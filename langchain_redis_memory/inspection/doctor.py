@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.display.words import counted
 from langchain_redis_memory.errors import StorageRejected, StorageUnavailable
 from langchain_redis_memory.inspection import about_server as about
@@ -23,6 +24,7 @@ from langchain_redis_memory.storage.steps import Nodes, Sentinels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.inspection.facts import Facts
     from langchain_redis_memory.inspection.figures import Stats
     from langchain_redis_memory.inspection.walking import Walked
@@ -37,7 +39,7 @@ _REMEDY = "docs/operations.md tells what each error means"
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Shown):
     """What `RedisMemory.doctor` found.
 
     Attributes:
@@ -52,6 +54,11 @@ class Diagnosis:
     def level(self) -> Level:
         """The level of the gravest finding."""
         return gravest(self.findings)
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.inspected import diagnosis_card  # noqa: PLC0415 - see `Shown`
+
+        return diagnosis_card(self)
 
 
 def examine(
@@ -151,7 +158,7 @@ def _of_size(node: Any) -> Steps[list[Finding]]:
     if isinstance(size, StorageRejected):
         return [about.untold("how many keys it holds", _reason(size))]
     text = f"the server holds {counted(size, 'key')}, the memory's and others"
-    return [Finding("ok", "sizes", text)]
+    return [Finding("ok", "keys", text)]
 
 
 def _failed(subject: str, error: Exception) -> Finding:

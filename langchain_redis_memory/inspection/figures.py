@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from langchain_redis_memory.display.shown import Shown
+
 if TYPE_CHECKING:
+    from langchain_redis_memory.display.cards import Card
     from langchain_redis_memory.inspection.findings import Finding
 
 KeyKind = Literal["session", "summary", "profile", "index", "cached", "store", "other", "foreign"]
@@ -13,6 +16,21 @@ KeyKind = Literal["session", "summary", "profile", "index", "cached", "store", "
 
 "other" is what applications put below a session, "foreign" what else is in the namespace.
 """
+
+KIND_NAMES: dict[KeyKind, str] = {
+    "session": "sessions",
+    "summary": "summaries",
+    "profile": "profiles",
+    "index": "lists of sessions",
+    "cached": "cached values",
+    "store": "values of stores",
+    "other": "below sessions",
+    "foreign": "not the memory's",
+}
+"""What people call the keys of each kind, in the order in which they are told."""
+
+EXPIRIES = ("<1 h", "1-24 h", "1-7 d", "later", "never")
+"""What people call the fields of `Expiries`, in their order."""
 
 _HOUR = 3_600_000
 _BOUNDS = (("hour", _HOUR), ("day", 24 * _HOUR), ("week", 7 * 24 * _HOUR))
@@ -101,7 +119,7 @@ class SessionSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Shown):
     """What a memory holds.
 
     Attributes:
@@ -144,6 +162,11 @@ class Stats:
     def bytes(self) -> int | None:
         """How much memory they take in Redis, about; None if the server does not tell."""
         return sum(kind.bytes for kind in self.kinds.values()) if self.tells_bytes else None
+
+    def _card(self) -> Card:
+        from langchain_redis_memory.display.inspected import stats_card  # noqa: PLC0415 - see `Shown`
+
+        return stats_card(self)
 
 
 def in_bytes(size: int) -> str:
