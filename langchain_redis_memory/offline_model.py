@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
@@ -80,6 +80,12 @@ class OfflineChatModel(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "offline"
+
+    def bind_tools(self, tools: Any, **_options: Any) -> NoReturn:
+        """Refuse tools: it calls none."""
+        raise NotImplementedError(
+            f"the offline model calls no tools, and was given {len(tools)}; use a language model"
+        )
 
     def _generate(
         self,

@@ -22,7 +22,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command, interrupt
 
-from langchain_redis_memory import ConfigurationError
+from langchain_redis_memory import ConfigurationError, RedisMemory
 
 CALLS = ("invoke", "ainvoke", "stream updates", "astream messages")
 
@@ -341,3 +341,20 @@ def test_the_state_is_plain(memory):
     agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
     assert len(stored(memory)) == 4
     assert "redis_memory_run" not in agent.get_state(CONFIG).values
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_a_conversation_has_one_memory(memory, server, way):
+    """With with_history around it each turn would be stored twice: it is refused at once."""
+    agent = agent_of(memory, model := Scripted(script=["yo"]))
+    keys = {"input_messages_key": "messages", "output_messages_key": "messages"}
+    async with RedisMemory.from_url(server.url) as other:
+        for around in (memory, other):
+            chat = around.with_history(agent, agent="a", **keys)
+            with pytest.raises(ConfigurationError, match="an agent without RedisMemoryMiddleware"):
+                await WAYS[way](chat, saying("hi"))
+        assert stored(memory) == []
+        assert model.given == []
+        chat = other.with_history(agent, agent="planner", **keys)
+        await WAYS[way](chat, saying("hi"))
+    assert stored(memory) == [("human", "hi", []), ("ai", "yo", [])]

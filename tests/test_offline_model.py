@@ -143,3 +143,9 @@ def test_long_odd_text_is_read_quickly():
     """No text makes the reading slow: these would take minutes with a careless pattern."""
     for text in ("my " * 50_000, " " * 100_000 + "and", "I like " * 30_000, "my name " * 30_000):
         assert _ask(text + "?")
+
+
+def test_it_says_that_it_calls_no_tools():
+    """An agent with tools needs another model."""
+    with pytest.raises(NotImplementedError, match="calls no tools, and was given 1"):
+        OfflineChatModel().bind_tools([len])

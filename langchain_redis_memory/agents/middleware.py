@@ -34,6 +34,7 @@ from langchain_redis_memory.agents.state import (
 from langchain_redis_memory.agents.thread import Record, asked, closed, complete, ended, said
 from langchain_redis_memory.agents.tools import profile_tools as tools_for
 from langchain_redis_memory.chats import Chats
+from langchain_redis_memory.conversation import Conversation
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.part import DEFAULT_USER, check_flag
 from langchain_redis_memory.recall import known
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from langgraph.runtime import Runtime
     from langgraph.types import Command
 
-    from langchain_redis_memory.conversation import Conversation
     from langchain_redis_memory.memory import RedisMemory
     from langchain_redis_memory.summaries.policy import SummaryPolicy
 
@@ -143,7 +143,10 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
             return beginning.begin(await afollow(beginning.conversation.connection, steps))
 
     def _beginning(self, state: State, runtime: Runtime[Any]) -> Beginning:
-        user, session = ids_of(get_config().get("configurable", {}), runtime.context)
+        configurable = get_config().get("configurable", {})
+        user, session = ids_of(configurable, runtime.context)
+        conversation = self._conversation(user, session)
+        _refuse_a_second_memory(configurable.get("message_history"), conversation)
         record = record_in(state)
         if record and (record["user"], record["session"]) != (user, session):
             raise ConfigurationError(
@@ -154,7 +157,7 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         return Beginning(
             user,
             session,
-            self._conversation(user, session),
+            conversation,
             tuple(map(known, profiles)) if self._profile else (),
             state["messages"],
             asked(state["messages"], record, keep_failed=self._keep_failed),
@@ -255,3 +258,16 @@ class RedisMemoryMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _ended(self, record: Record, state: State) -> AgentTurn:
         return self._turn(record, ended(record, state["messages"]), state)
+
+
+def _refuse_a_second_memory(history: object, mine: Conversation) -> None:
+    # What is around the agent would store each turn too, and the messages that it had read. Its
+    # class is not asked for: it builds on one that LangChain 2.0 will not have.
+    other = getattr(history, "conversation", None)
+    if not isinstance(other, Conversation) or other.key != mine.key:
+        return
+    if other.connection.server.address == mine.connection.server.address:
+        raise ConfigurationError(
+            "with_history remembers this conversation around the agent, so each turn would be "
+            "stored twice; give it an agent without RedisMemoryMiddleware, or call the agent itself"
+        )
