@@ -48,7 +48,7 @@ def test_names_are_listed(run_command, memory):
     everyone = run_command("users", "--json").records()
     assert sorted(record["user"] for record in everyone) == ["alice", "bob", "carol"]
     none = run_command("users", "nobody")
-    assert (none.code, none.out, none.err) == (0, "", "There are no users.\n")
+    assert (none.code, none.out, none.err) == (0, "", f"There are no users in {memory.address}.\n")
 
 
 def test_sessions_are_a_table_or_lines_of_json(run_command, memory):
@@ -206,7 +206,9 @@ def test_what_is_damaged_hides_nothing_else(run_command, talk, server):
     server.client.rpush(key, first, "{", json.dumps(misshapen), *rest)
     done = run_command("show", "support", "alice", "s1")
     assert done.code == 1
-    assert re.search(r"damaged +element 1 is no stored message \(JSONDecodeError\)", done.out)
+    assert re.search(
+        r"damaged +no stored message \(JSONDecodeError\), element 1 of the list", done.out
+    )
     assert re.search(r"damaged +a field is misshapen \(TypeError\)", done.out)
     assert f"LINDEX '{key}' 1" in done.err
     done = run_command("show", "support", "alice", "s1", "--json")

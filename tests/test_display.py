@@ -410,7 +410,7 @@ def test_what_is_wrong_is_shown_with_its_remedy(memory, history, server):
     found = memory.doctor()
     text = as_text(found)
     assert "Doctor\n1 problem" in text
-    assert re.search(r"^! content: [^!]*LINDEX", text, re.MULTILINE)
+    assert re.search(r"^! content \(problem\): [^!]*LINDEX", text, re.MULTILINE)
     assert "connection: " in text
     page_of(as_html(found))
 

@@ -33,7 +33,7 @@ Session = Annotated[
 @with_memory
 def agents(memory: RedisMemory, *, as_json: AsJson = False) -> None:
     """List the agents that have something stored."""
-    _list(memory.agents(), "agent", as_json=as_json)
+    _list(memory.agents(), "agent", memory.address, as_json=as_json)
 
 
 @with_memory
@@ -49,7 +49,7 @@ def users(
     as_json: AsJson = False,
 ) -> None:
     """List the users of whom something is stored."""
-    _list(memory.users(agent), "user", as_json=as_json)
+    _list(memory.users(agent), "user", memory.address, as_json=as_json)
 
 
 @with_memory
@@ -80,12 +80,12 @@ def sessions(
         if page:
             console().print(table)
         else:
-            tell(f"{in_quotes(user)} has no sessions with {in_quotes(agent)}.")
+            tell(f"{in_quotes(user)} has no sessions with {in_quotes(agent)} in {memory.address}.")
     if page.next is not None:
         tell("There are more; these were active last.", "dim")
 
 
-def _list(names: Iterable[str], kind: str, *, as_json: bool) -> None:
+def _list(names: Iterable[str], kind: str, address: str, *, as_json: bool) -> None:
     """Print names as they come, of which there may be millions."""
     found, are_seen = 0, sys.stdout.isatty()
     with ExitStack() as bar:
@@ -100,4 +100,4 @@ def _list(names: Iterable[str], kind: str, *, as_json: bool) -> None:
             else:
                 sys.stdout.write(f"{one_line(name)}\n")
     if not found:
-        tell(f"There are no {kind}s.")
+        tell(f"There are no {kind}s in {address}.")

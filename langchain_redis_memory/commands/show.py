@@ -65,7 +65,7 @@ def show(
     if not found.length:
         raise RedisMemoryError(
             f"there is no session {in_quotes(session)} of {in_quotes(user)} with "
-            f"{in_quotes(agent)}, or it has expired"
+            f"{in_quotes(agent)} in {memory.address}, or it has expired"
         )
     messages = found.messages()
     if as_json:
@@ -116,7 +116,7 @@ def _rows(
 def _said(message: BaseMessage | CorruptedDataError, full: bool) -> tuple[Text, Group]:
     """Give who says something, and what."""
     if isinstance(message, CorruptedDataError):
-        where = f"element {message.position} is no stored message ({message.reason})"
+        where = f"no stored message ({message.reason}), element {message.position} of the list"
         return Text("damaged", "red"), Group(Text(where, "red"))
     try:
         role, lines = _role(message), list(_lines(message, full))

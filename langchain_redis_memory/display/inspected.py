@@ -41,7 +41,8 @@ def diagnosis_card(diagnosis: Diagnosis) -> Card:
 
 def _note(finding: Finding) -> Note:
     remedy = f" → {finding.remedy}" if finding.remedy else ""
-    text = f"{finding.subject}: {finding.text}{remedy}"
+    level = "" if finding.level == "ok" else f" ({finding.level})"
+    text = f"{finding.subject}{level}: {finding.text}{remedy}"
     return Note(text, _TONES.get(finding.level, "plain"))
 
 
@@ -53,7 +54,8 @@ def _tables(stats: Stats) -> Iterator[Part]:
         if held.keys
     ]
     if rows:
-        yield _table(("keys by when they expire", "keys", "size", *EXPIRIES), rows)
+        expiries = (f"expire in {EXPIRIES[0]}", *EXPIRIES[1:])
+        yield _table(("kind", "keys", "size", *expiries), rows)
     yield from _owners("agent", stats.agents, is_all=stats.all_agents)
     yield from _owners("user", stats.users, is_all=stats.all_users)
     if stats.largest:
