@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def setup_of(
         "conversations": (
             f"{conversations.name}: {len(whole)} conversations, {sum(map(len, whole)):,} messages"
         ),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "load": os.getloadavg()[0],
         "versions": {peer: contender.versions() for peer, contender in contenders.items()},
     }

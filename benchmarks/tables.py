@@ -54,7 +54,8 @@ def _setup(results: Results) -> str:
         ["system", setup["system"]],
         ["server", setup["server"]],
         ["conversations", setup["conversations"]],
-        ["load when it began", f"{setup['load']:.1f}"],
+        ["measured on", setup["date"]],
+        ["load when it began", f"{setup['load']:.1f}, of the minute before"],
         ["took", f"{setup['took'] / 60:.1f} minutes"],
         [
             "spread",
@@ -78,9 +79,13 @@ def _targets(results: Results) -> str:
                 verdict, told = "**not measured**", NONE
             else:
                 verdict = "met" if target.is_met(measured) else "**falls short**"
-                told = f"{measured:.3g}"
+                told = f"{_figure(measured)} {target.unit_name}".strip()
             rows.append([target.text, target.limit, told, verdict])
     return table(["", "aim", "measured", ""], rows)
+
+
+def _figure(measured: float) -> str:
+    return f"{measured:,.0f}" if measured >= 1000 else f"{measured:.3g}"  # noqa: PLR2004 - digits
 
 
 def _missing(results: Results) -> str:
