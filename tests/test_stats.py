@@ -114,8 +114,8 @@ async def test_keys_of_another_type_are_findings(memory, do, server):
     server.client.set(b"agent:\xff", "not ours")
     server.client.set("other:memory:a:u:s", "of another namespace")
     found = await counted(memory, do)
-    assert (found.keys, found.sessions, found.messages) == (5, 1, 0)
-    assert found.kinds["other"].keys == found.kinds["foreign"].keys == 1
+    assert (found.keys, found.sessions, found.messages) == (5, 0, 0)
+    assert (found.kinds["other"].keys, found.kinds["foreign"].keys) == (1, 4)
     problem, note = found.findings
     assert (problem.level, note.level) == ("problem", "note")
     assert "3 keys" in problem.text

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 KeyKind = Literal["session", "summary", "profile", "index", "cached", "store", "other", "foreign"]
 """What a key holds.
 
-"other" is what applications put below a session, "foreign" what else is in the namespace.
+"other" is what applications put below a session, "foreign" what else is in the namespace, also what
+has a name of the memory's but another type.
 """
 
 KIND_NAMES: dict[KeyKind, str] = {
@@ -126,7 +127,7 @@ class Stats(Shown):
         messages: The messages of all conversations.
         kinds: The keys by what they hold: ``"session"``, ``"summary"``, ``"profile"``,
             ``"index"``, ``"cached"``, ``"store"``, ``"other"`` (what applications put below a
-            session), ``"foreign"`` (what else is in the namespace).
+            session), ``"foreign"`` (what else is in the namespace, and what is of another type).
         agents: The agents that have most, the first in front.
         users: The users that have most, with all agents that were asked for.
         largest: The largest sessions.

@@ -164,11 +164,11 @@ class Survey:
         self._tells -= {name for name, reply in told.items() if _is_refusal(reply)}
         if isinstance(length, StorageRejected) or _is_of_another_type(kind, told.get("TYPE")):
             self._damaged.add(key)
-            length = 0
+            kind, length = "foreign", 0
+        elif kind == "foreign":
+            self._foreign.add(key)
         elif kind in self.samples and len(self.samples[kind]) < _SAMPLES:
             self.samples[kind].append(key)
-        if kind == "foreign":
-            self._foreign.add(key)
         size = told.get("MEMORY USAGE")
         self._count(kind, place, length, size if isinstance(size, int) else 0, left)
 
