@@ -149,6 +149,13 @@ def import_all(missing):
     return found
 
 
+def import_names(installed):
+    """Import all public names at once, those of an extra where it is installed."""
+    names = {}
+    exec(f"from {package.__name__} import *", names)
+    assert ("RedisMemoryMiddleware" in names) == ("agents" in installed), installed
+
+
 def _pass(name):
     """Go on behind a package that cannot be imported: `import_all` tells."""
 
@@ -180,6 +187,7 @@ def main():
         remembers(memory, "plain")
         for extra in extras:
             try_extra(extra, memory, installed=extra in installed)
+    import_names(installed)
     said = f"{import_all(set(extras) - set(installed))} modules"
     if "readme" in told:
         said += f", {run_snippets(told['readme'])} snippets of the README"

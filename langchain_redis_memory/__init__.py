@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from langchain_redis_memory._version import __version__
@@ -68,7 +69,6 @@ __all__ = [
     "RedisLLMCache",
     "RedisMemory",
     "RedisMemoryError",
-    "RedisMemoryMiddleware",
     "RedisSettings",
     "RetryPolicy",
     "RunnableWithRedisHistory",
@@ -87,6 +87,8 @@ __all__ = [
     "Window",
     "__version__",
 ]
+if find_spec("langchain"):  # an extra, without which "import *" is to work
+    __all__ += ["RedisMemoryMiddleware"]
 
 # A name is loaded when it is first used: some of them take LangChain's heavier parts along.
 _HOMES = {
