@@ -203,18 +203,37 @@ def test_what_is_damaged_hides_nothing_else(run_command, talk, server):
     first, *rest = server.client.lrange(key, 0, -1)
     misshapen = {"type": "ai", "data": {"content": ""}, "apart": {"tool_calls": 5}}
     server.client.delete(key)
-    server.client.rpush(key, first, "{", json.dumps(misshapen), *rest)
+    server.client.rpush(key, first, "{", json.dumps(misshapen), "[" * 5000, *rest)
     done = run_command("show", "support", "alice", "s1")
     assert done.code == 1
     assert re.search(
         r"damaged +no stored message \(JSONDecodeError\), element 1 of the list", done.out
     )
-    assert re.search(r"damaged +a field is misshapen \(TypeError\)", done.out)
-    assert f"LINDEX '{key}' 1" in done.err
+    assert re.search(r"ai +\[a field is of an odd type \(TypeError\); --json shows it\]", done.out)
+    assert re.search(f"elements 1, 3 of '{key}', .*LINDEX", done.err)
     done = run_command("show", "support", "alice", "s1", "--json")
     assert done.code == 1
     assert "Traceback" not in done.err
     assert set(whole.splitlines()) < set(done.out.splitlines())
+
+
+def test_one_damaged_message_is_told_with_its_remedy(run_command, talk, server):
+    """What is only odd is none, and no failure."""
+    key = "agent:memory:support:alice:s1"
+    odd = {"type": "ai", "data": {"content": ""}, "apart": {"tool_calls": 5}}
+    server.client.lpush(key, json.dumps(odd))
+    assert run_command("show", "support", "alice", "s1").code == 0
+    server.client.lpush(key, "{")
+    done = run_command("show", "support", "alice", "s1", "--last", "1")
+    assert (done.code, f"LINDEX '{key}' 0" in done.err) == (1, True)
+
+
+def test_a_word_that_is_longer_than_the_line_is_shown_whole(run_command, memory):
+    """Such as an address, in as many lines as it takes."""
+    url = "https://example.org/" + "/".join(f"part{number:03}" for number in range(30))
+    memory.history("support", "alice", "s").add_user_message(f"see {url}")
+    shown = "".join(run_command("show", "support", "alice", "s").out.split())
+    assert url in shown
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])

@@ -295,3 +295,17 @@ def test_a_connection_that_another_thread_closes_meanwhile_is_lost(pool, leave):
         connection.can_read()
     connection.disconnect()
     pool.release(connection)
+
+
+def test_closing_that_is_interrupted_leaves_all_places(pool, monkeypatch):
+    """As the stop button of a notebook does, or Ctrl-C."""
+
+    def interrupt(connection, *args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(redis.UnixDomainSocketConnection, "disconnect", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.disconnect_free_connections()
+    monkeypatch.undo()
+    for connection in [pool.get_connection() for _ in range(3)]:
+        pool.release(connection)

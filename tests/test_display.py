@@ -399,7 +399,7 @@ def test_what_a_memory_holds_is_shown(memory):
     assert re.search(r"profiles +1 +\d+ B +1\n", text)
     assert re.search(r"agent +sessions +messages +size\nsupport +2 +3 +\d+ B\n", text)
     assert re.search(r"\nalice +1 +2 +\d+ B\n<b>bob +1 +1 +", text)
-    assert re.search(r"support / alice / s1 +2 +\d+ B +7 days\n", text)
+    assert re.search(r"support +alice +s1 +2 +\d+ B +7 days\n", text)
     assert "secret" not in text
     assert "<b>bob" in page_of(as_html(stats)).text
 

@@ -81,9 +81,18 @@ def show(
         out.print(_told(found), style="dim", end="\n\n")
         for row in _rows(messages, full=full):
             out.print(row)
-    for message, _ in reversed(messages):  # from the newest on, as positions are counted
-        if isinstance(message, CorruptedDataError):
-            raise message
+    _refuse_damage([message for message, _ in messages if isinstance(message, CorruptedDataError)])
+
+
+def _refuse_damage(damaged: list[CorruptedDataError]) -> None:
+    if len(damaged) == 1:
+        raise damaged[0]
+    if damaged:
+        elements = ", ".join(str(error.position) for error in reversed(damaged))
+        raise RedisMemoryError(
+            f"several messages are damaged: elements {elements} of {damaged[0].key!r}, of which 0 "
+            "is the newest; look at each with LINDEX, then repair it with LSET or clear the session"
+        )
 
 
 def _told(found: Looked) -> str:
@@ -107,7 +116,7 @@ def _rows(
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
         row.add_column(width=8, style="dim")
         row.add_column(width=9, overflow="ellipsis", no_wrap=True)
-        row.add_column(ratio=1)
+        row.add_column(ratio=1, overflow="fold")
         time = moment(stored).rpartition(" ")[2]
         row.add_row(time, *_said(message, full))
         yield row
@@ -121,9 +130,8 @@ def _said(message: BaseMessage | CorruptedDataError, full: bool) -> tuple[Text, 
     try:
         role, lines = _role(message), list(_lines(message, full))
     except MISSHAPEN as error:  # some fields are stored past the checks of the message's class
-        return Text("damaged", "red"), Group(
-            Text(f"a field is misshapen ({type(error).__name__})", "red")
-        )
+        why = f"[a field is of an odd type ({type(error).__name__}); --json shows it]"
+        return Text(one_line(str(message.type)), "dim"), Group(Text(why, "dim"))
     return Text(role, _STYLES.get(role, "dim")), Group(*lines)
 
 

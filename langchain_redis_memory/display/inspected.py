@@ -61,14 +61,15 @@ def _tables(stats: Stats) -> Iterator[Part]:
     if stats.largest:
         rows = [
             (
-                f"{one.agent} / {one.user} / {one.session}",
+                *(one.agent, one.user, one.session),
                 _number(one.messages),
                 _size(one.bytes),
                 "never" if one.ttl is None else lasting(one.ttl),
             )
             for one in stats.largest
         ]
-        yield _table(("largest session", "messages", "size", "expires in"), rows)
+        heads = ("agent", "user", "largest session", "messages", "size", "expires in")
+        yield _table(heads, rows, names=3)
 
 
 def _owners(kind: str, owners: Iterable[OwnerStats], *, is_all: bool) -> Iterator[Table]:
@@ -82,8 +83,8 @@ def _owners(kind: str, owners: Iterable[OwnerStats], *, is_all: bool) -> Iterato
         )
 
 
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    return Table(heads, tuple(rows), frozenset(range(1, len(heads))))
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], names: int = 1) -> Table:
+    return Table(heads, tuple(rows), frozenset(range(names, len(heads))))
 
 
 def _number(value: int) -> str:

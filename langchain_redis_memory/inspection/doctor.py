@@ -158,7 +158,7 @@ def _of_size(node: Any) -> Steps[list[Finding]]:
     if isinstance(size, StorageRejected):
         return [about.untold("how many keys it holds", _reason(size))]
     text = f"the server holds {counted(size, 'key')}, the memory's and others"
-    return [Finding("ok", "keys", text)]
+    return [Finding("ok", "contents", text)]
 
 
 def _failed(subject: str, error: Exception) -> Finding:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory.errors import CorruptedDataError
-from langchain_redis_memory.storage.codec import decode_message, stored_at
+from langchain_redis_memory.storage.codec import MISSHAPEN, decode_message, stored_at
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Operation
 
@@ -86,6 +86,6 @@ def look_at(conversation: Conversation, newest: int | None = None) -> Operation[
 
 def when_stored(element: bytes) -> datetime | None:
     """Tell when a message was stored, in UTC; None for those that other libraries wrote."""
-    with suppress(KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
+    with suppress(*MISSHAPEN, OverflowError, OSError):
         return stored_at(json.loads(element)["append"])
     return None

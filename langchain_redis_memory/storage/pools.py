@@ -133,6 +133,10 @@ class Pool(redis.BlockingConnectionPool):
 
     def __init__(self, *, connection_class: Any = redis.Connection, **options: Any) -> None:
         super().__init__(connection_class=in_time(connection_class), **options)  # type: ignore[no-untyped-call]  # redis-py's
+
+    def reset(self) -> None:
+        """Begin with no connection, as in a child process."""
+        super().reset()  # type: ignore[no-untyped-call]  # redis-py's
         self._idle: deque[Any] = deque()
         """Connections that redis-py's pool has given away, ready to be used again."""
 
@@ -182,18 +186,22 @@ class Pool(redis.BlockingConnectionPool):
         if inuse_connections:
             super().disconnect()
             return
+        self._checkpid()
         # Taken away first: another thread may be about to use one.
         free: list[Any] = []
         with suppress(IndexError):
             while True:
                 self.release(self._idle.pop())  # type: ignore[no-untyped-call]  # redis-py's
-        with suppress(queue.Empty):
-            while True:
-                free.append(self.pool.get_nowait())
-        for connection in reversed(free):
-            if connection is not None:
-                connection.disconnect()
-            self.pool.put_nowait(connection)
+        try:
+            with suppress(queue.Empty):
+                while True:
+                    free.append(self.pool.get_nowait())
+            for connection in free:
+                if connection is not None:
+                    connection.disconnect()
+        finally:  # also when it is interrupted: without their places nobody could connect
+            for connection in reversed(free):
+                self.pool.put_nowait(connection)
 
     def disconnect_free_connections(self, moving_address_src: str | None = None) -> None:
         """Close idle connections, as a cluster's client does when a node fails.
