@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import subprocess
+import sys
 from contextlib import aclosing
 from operator import itemgetter
 from types import SimpleNamespace
@@ -328,9 +330,6 @@ asyncio.run(main())
 
 def test_leaving_a_stream_as_the_event_loop_ends_stores_the_part(start_server):
     """On a server that knows no script yet, so that storing takes two trips; nothing is printed."""
-    import subprocess
-    import sys
-
     server = start_server()
     for _ in range(3):
         server.client.flushall()

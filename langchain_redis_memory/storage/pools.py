@@ -114,8 +114,8 @@ class _InTime:
             raise redis.ConnectionError(_CLOSED) from error
 
 
-# A cluster's client closes the connections of a node that changed its role, before redis-py 8
-# also those that other threads use, which then find no socket or parser.
+# Who closes a client, and before redis-py 8 a cluster's client when a node changed its role, closes
+# connections that other threads use, which then find no socket or parser.
 _CLOSED = "another thread closed the connection"
 # What it is to look at such a socket: there is none, `poll` is given none, or its number is -1.
 _GONE = (AttributeError, TypeError, ValueError)
