@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_redis_memory.companions import SessionEntry
 from langchain_redis_memory.conversation import Conversation
 from langchain_redis_memory.limits import in_milliseconds
 from langchain_redis_memory.part import DEFAULT_USER, MemoryPart
-from langchain_redis_memory.reading import SessionEntry
 from langchain_redis_memory.storage.keys import encode_id, may_be_kept
 
 if TYPE_CHECKING:

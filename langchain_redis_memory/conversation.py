@@ -11,13 +11,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.utils.uuid import uuid7
+from uuid_utils import uuid7
 
 from langchain_redis_memory import scripts
+from langchain_redis_memory.companions import SessionEntry, touch
 from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.limits import Limits
-from langchain_redis_memory.reading import Reading, SessionEntry, read
+from langchain_redis_memory.reading import Reading, read
 from langchain_redis_memory.storage import codec
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
@@ -163,15 +164,10 @@ def append(
     elements = codec.encode_messages(messages, token)
     ttl = limits.ttl_ms
     settings = (limits.max_messages or 0, int(limits.keeps_system), ttl)
-
-    touch: tuple[Command | ScriptCall, ...] = ()
-    if entry is not None:
-        summary = summary_of(key)
-        lasts = ("PEXPIRE", summary, ttl) if ttl else ("PERSIST", summary)
-        touch = lasts, scripts.TOUCH_INDEX.on(entry.key, entry.member, ttl)
+    others = touch(key, ttl, entry)
 
     def commands(depth: int) -> tuple[Command | ScriptCall, ...]:
-        return scripts.APPEND.on(key, token, depth, *settings, *elements), *touch
+        return scripts.APPEND.on(key, depth, *settings, *elements), *others
 
     return Operation(
         "saving a turn",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from langchain_redis_memory import scripts
+from langchain_redis_memory.companions import extend
 from langchain_redis_memory.storage import codec
-from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
 from langchain_redis_memory.window import Window, opens_turn, select, select_from
 
@@ -17,20 +17,8 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
+    from langchain_redis_memory.companions import SessionEntry
     from langchain_redis_memory.limits import Limits
-
-
-class SessionEntry(NamedTuple):
-    """Where a session stands in the index of its user: the index's key, and the id in it."""
-
-    key: str
-    member: str
-
-    @classmethod
-    def of(cls, session: str) -> SessionEntry:
-        """Tell it of a session's key: see `storage.keys`; an encoded id has no colon."""
-        owner, _, member = session.rpartition(":")
-        return cls(f"{owner}:sessions", member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +65,9 @@ def read(
     commands: list[Command | ScriptCall] = [fetch]
     if ttl and window is None:
         commands.append(scripts.EXTEND.on(key, ttl))
-    commands += extend_others(key, ttl, entry)
+    commands += extend(key, ttl, entry)
     return Operation(
         "reading a conversation", tuple(commands), result, key, absent=lambda: Reading([])
-    )
-
-
-def extend_others(
-    key: str, ttl: int, entry: SessionEntry | None
-) -> tuple[Command | ScriptCall, ...]:
-    """Put off the expiry of what goes with a list: its summary, which may not exist, its index."""
-    if entry is None or not ttl:
-        return ()
-    # By commands of one key each: a cluster that moves a slot refuses those whose keys are not
-    # all there, such as a summary that does not exist.
-    return (
-        ("PEXPIRE", summary_of(key), ttl),
-        scripts.EXTEND_INDEX.on(entry.key, ttl),
     )
 
 
@@ -104,7 +78,7 @@ class _TooFewError(Exception):
 def _read_all(replies: Sequence[Any], *, key: str, ids: Sequence[str]) -> Reading:
     messages = _decoded(replies[0], key)
     messages.reverse()
-    return Reading(messages, _among(ids, (message.id for message in messages)))
+    return Reading(messages, _among(ids, (m.id for m in messages)) if ids else _NONE)
 
 
 def _read_window(
@@ -126,7 +100,7 @@ def _read_window(
             messages = select(_decoding(elements, key, cut=cut), window, oldest, whole=whole)
         except _TooFewError:
             return Reading([], is_cut=True)
-    return Reading(messages, _among(ids, map(codec.message_id, *candidates or [()])))
+    return Reading(messages, _among(ids, map(codec.message_id, candidates[0])) if ids else _NONE)
 
 
 def _is_users(element: bytes, key: str, position: int) -> bool:
@@ -151,8 +125,6 @@ def _decoding(elements: Sequence[bytes], key: str, *, cut: bool) -> Iterable[Bas
 
 
 def _among(ids: Sequence[str], stored: Iterable[object]) -> frozenset[str]:
-    if not ids:
-        return _NONE
     return frozenset(ids).intersection(id_ for id_ in stored if isinstance(id_, str))
 
 

@@ -15,7 +15,9 @@ local function decoded(element)
   return ok and type(message) == 'table' and message or {}
 end
 local function role_of(element)
-  local kind = string.match(element, '^{"append": ?"%x+", ?"type": ?"(%a+)"')
+  local kind = string.sub(element, 1, 11) == '{"append":"'   -- a token has 32 digits
+          and string.match(element, '^","type":"(%a+)"', 44)
+      or string.match(element, '^{"append": ?"%x+", ?"type": ?"(%a+)"')
       or string.match(element, '^{"type": ?"(%a+)"')
       or tostring(decoded(element).type)
   if kind == 'human' or kind == 'HumanMessageChunk' then return 'user' end
@@ -39,21 +41,22 @@ end
 
 APPEND = Script(
     """
--- Arguments: token, how many of the newest elements can hold a repeat (0: all; -1: all, told by the
--- token alone), messages to keep (0: all), whether a leading system message is kept, time to live
--- in ms (0: for ever), elements from the oldest on.
-local key, depth, keep = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local length = 0
-if depth >= 0 then   -- the newest of the elements, which trimming removes last
-  if redis.call('LPOS', key, ARGV[#ARGV], 'MAXLEN', depth) then return 0 end
+-- Arguments: how many of the newest elements can hold a repeat (0: all; -1: all, told by the token
+-- alone), messages to keep (0: all), whether a leading system message is kept, time to live in ms
+-- (0: for ever), elements from the oldest on.
+local key, keep, length = KEYS[1], tonumber(ARGV[2]), 0
+if ARGV[1] ~= '-1' then   -- the newest of the elements, which trimming removes last
+  if redis.call('LPOS', key, ARGV[#ARGV], 'MAXLEN', ARGV[1]) then return 0 end
 else
+  local spelled = '^{"append": ?"(%x+)"'
+  local token = string.match(ARGV[#ARGV], spelled)
   for from = 0, redis.call('LLEN', key), 500 do
     for _, element in ipairs(redis.call('LRANGE', key, from, from + 499)) do
-      if string.match(element, '^{"append": ?"(%x+)"') == ARGV[1] then return 0 end
+      if string.match(element, spelled) == token then return 0 end
     end
   end
 end
-for from = 6, #ARGV, 1000 do
+for from = 5, #ARGV, 1000 do
   length = redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
 
@@ -90,14 +93,13 @@ if keep > 0 and length > keep then
     return room - 1
   end
   local first = redis.call('LINDEX', key, -1)
-  local pinned = ARGV[4] == '1' and role_of(first) == 'system'
+  local pinned = ARGV[3] == '1' and role_of(first) == 'system'
   local last = last_to_keep(pinned and math.max(keep - 1, 1) or keep)
   redis.call('LTRIM', key, 0, last)
   if pinned and last < length - 1 then redis.call('RPUSH', key, first) end
 end
 
-local ttl = tonumber(ARGV[5])
-if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
+if ARGV[4] ~= '0' then redis.call('PEXPIRE', key, ARGV[4]) else redis.call('PERSIST', key) end
 return 1
 """
 )
@@ -110,7 +112,7 @@ READ_WINDOW = Script(
 -- elements as many as the limits say, and so many more as hold the beginning of a turn and what
 -- stands before it; then, if ids are given, elements that may have them.
 local key, reach, room = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local found = redis.call('LRANGE', key, 0, room > 0 and math.min(reach, 15) or reach)
+local found = redis.call('LRANGE', key, 0, room > 0 and math.min(reach, 15) or ARGV[1])
 local length = redis.call('LLEN', key)
 local function fetch(count)
   local elements = redis.call('LRANGE', key, #found, #found + math.min(count, 100) - 1)
@@ -146,8 +148,7 @@ while #found < length and not has_turn(from) do
   from = #found - 1
   fetch(reach + 1)
 end
-local ttl = tonumber(ARGV[3])
-if ttl > 0 then redis.call('PEXPIRE', key, ttl) end
+if ARGV[3] ~= '0' then redis.call('PEXPIRE', key, ARGV[3]) end
 local oldest = redis.call('LINDEX', key, -1)
 if #ARGV == 3 then return {length, oldest, found} end
 
@@ -217,9 +218,9 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[1])
 
 OUTLIVE = """
 local function outlive(key, left, ttl)   -- left: what PTTL said before; never shorten a life
-  if ttl == 0 then
+  if ttl == '0' then
     redis.call('PERSIST', key)
-  elseif left == -2 or (left >= 0 and left < ttl) then
+  elseif left == -2 or (left >= 0 and left < tonumber(ttl)) then
     redis.call('PEXPIRE', key, ttl)
   end
 end
@@ -233,7 +234,7 @@ TOUCH_INDEX = Script(
 local left = redis.call('PTTL', KEYS[1])
 local now = redis.call('TIME')
 redis.call('ZADD', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[1])
-outlive(KEYS[1], left, tonumber(ARGV[2]))
+outlive(KEYS[1], left, ARGV[2])
 return 1
 """
 )
@@ -241,8 +242,8 @@ return 1
 EXTEND_INDEX = Script(
     """
 -- Argument: time to live in ms. As EXPIRE with GT, which came with Redis 7.0.
-local left, ttl = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
-if left >= 0 and left < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """
 )

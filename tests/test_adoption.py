@@ -879,8 +879,8 @@ async def test_an_adopted_conversation_expires_by_the_memorys_ttl(server, do):
 
 def test_requests_show_no_words():
     """What is sent is not in what is printed of it."""
+    from langchain_redis_memory.companions import SessionEntry
     from langchain_redis_memory.moving.restoring import Restorable, _push
-    from langchain_redis_memory.reading import SessionEntry
 
     session = Restorable("key", SessionEntry("index", "s1"), [b"SECRET"], 0)
     operation = _push(session, session.elements, (0, b"SECRET", 0))

@@ -38,7 +38,7 @@ from pydantic import BaseModel, ValidationError
 
 from langchain_redis_memory.conversation import new_token
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
-from langchain_redis_memory.storage import exact
+from langchain_redis_memory.storage import codec, exact
 from langchain_redis_memory.storage.codec import (
     decode_message,
     dump_element,
@@ -550,18 +550,23 @@ def test_what_would_come_back_as_another_class_is_refused(message):
 
 def test_what_redis_does_not_take_as_one_value_is_refused(monkeypatch):
     """Half a gigabyte is the most; the error says how much it is, before anything is sent."""
+
+    def allow(size):
+        for module in (exact, codec):
+            monkeypatch.setattr(module, "MAX_BYTES", size)
+
     usual, odd = HumanMessage("x" * 100), HumanMessage("x" * 100, response_metadata={"n": 2**70})
     sizes = [len(encode(message)) for message in (usual, odd)]
     for message, size in zip((usual, odd), sizes, strict=True):
-        monkeypatch.setattr(exact, "MAX_BYTES", size)
+        allow(size)
         stored = load_element(encode(message), "key", 0)
-        monkeypatch.setattr(exact, "MAX_BYTES", size - 1)
+        allow(size - 1)
         with pytest.raises(UnstorableError, match=f"it takes {size} bytes as JSON") as caught:
             encode_messages([HumanMessage("x"), message], TOKEN)
         assert caught.value.field == "messages[1]"
         with pytest.raises(UnstorableError, match=f"Redis holds {size - 1} in one value"):
             dump_element(stored)
-    monkeypatch.setattr(exact, "MAX_BYTES", 10)
+    allow(10)
     assert exact.encode_value("12345678", "profile") == b'"12345678"'
     with pytest.raises(UnstorableError, match="profile cannot be stored: it takes 11 bytes"):
         exact.encode_value("123456789", "profile")

@@ -644,11 +644,10 @@ def test_a_repeat_after_many_others_is_found(memory):
     """What an operation sends after a lost reply looks through the whole conversation."""
     conversation = memory.conversation("support", "alice", "s1")
     operation = append(conversation.key, [HumanMessage("once")], conversation.limits)
-    attempts = operation.attempts()
     connection = conversation.connection
-    assert connection.run(next(attempts)) is True
+    assert connection.run(operation) is True
     conversation.append([AIMessage(str(i)) for i in range(700)])
-    assert connection.run(next(attempts)) is False
+    assert connection.run(operation.repeated()) is False
     assert conversation.count() == 701
 
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from langchain_redis_memory.companions import SessionEntry, extend, touch
 from langchain_redis_memory.errors import StorageRejected
-from langchain_redis_memory.storage.operation import Operation, Script, combined
+from langchain_redis_memory.storage.operation import (
+    Operation,
+    Script,
+    Standing,
+    StandingCall,
+    combined,
+)
+from langchain_redis_memory.storage.requests import by_digest, packed
 
 SCRIPT = Script("return 1")
 
@@ -40,10 +48,10 @@ def test_a_repeat_sends_what_each_part_would_send_again():
     """Which is the same, where a part does not say otherwise."""
     one = operation("reading", [("GET", "a")])
     two = operation("writing", [("SET", "b", "1")], again=lambda: (("SET", "b", "2"),))
-    attempts = combined(pair, one, two).attempts()
-    assert next(attempts).commands == (("GET", "a"), ("SET", "b", "1"))
-    assert next(attempts).commands == (("GET", "a"), ("SET", "b", "2"))
-    assert next(attempts).commands == (("GET", "a"), ("SET", "b", "2"))
+    both = combined(pair, one, two)
+    assert both.commands == (("GET", "a"), ("SET", "b", "1"))
+    assert both.repeated().commands == (("GET", "a"), ("SET", "b", "2"))
+    assert both.repeated().repeated().commands == (("GET", "a"), ("SET", "b", "2"))
 
 
 def test_without_redis_each_part_gives_what_it_gives_alone():
@@ -82,3 +90,35 @@ def test_what_a_part_raises_is_raised():
     both = combined(pair, operation("one", [("GET", "a")]), operation("two", [("X",)], refuse))
     with pytest.raises(StorageRejected, match="no"):
         both.read([b"", b""])
+
+
+@pytest.mark.parametrize("make", [extend, touch])
+@pytest.mark.parametrize("ttl", [0, 60_000])
+def test_what_goes_with_a_session_is_kept_as_it_was_sent(make, ttl):
+    """On the wire it is what it would be if it were made anew; each session has its own."""
+    entry = SessionEntry.of("agent:memory:support:alice:s1")
+    for key in ("agent:memory:support:alice:s1", f"agent:memory:support:alice:{'x' * 2000}"):
+        sent = by_digest(operation("reading", make(key, ttl, entry)))
+        anew = [tuple(command) for command in sent]
+        assert packed(sent) == packed(sent) == packed(anew)
+        assert all(key in command[1] for command in sent if command[0] != "EVALSHA")
+        assert all(entry.key in command for command in sent if command[0] == "EVALSHA")
+
+
+def test_only_what_may_be_kept_is_kept():
+    """Whoever gives ids of any length fills no memory with them."""
+    entry = SessionEntry("agent:memory:support:alice:sessions", "s1")
+    for make in (extend, touch):
+        assert make("k" * 1024, 1, entry) is make("k" * 1024, 1, entry)
+        assert make("k" * 1025, 1, entry) is not make("k" * 1025, 1, entry)
+        assert make("k", 1, entry) != make("k", 2, entry)
+
+
+def test_a_standing_call_is_the_call_that_it_was_made_of():
+    """By digest it is always the same command, in full it is what any server understands."""
+    call = SCRIPT.on("a", 1)
+    standing = StandingCall(call)
+    assert standing.by_digest() is standing.by_digest()
+    assert standing.by_digest() == call.by_digest() == Standing(call.by_digest())
+    assert standing.in_full() == call.in_full()
+    assert packed([standing.by_digest()]) == packed([call.by_digest()])

@@ -72,7 +72,7 @@ LAYERS = [
         "moving.openai_format",
         "moving.new_file",
     },
-    {"summaries.stored"},
+    {"summaries.stored", "companions"},
     {
         *("sessions.scripts", "profiles.scripts", "moving.scripts", "caching.scripts"),
         "summaries.scripts",

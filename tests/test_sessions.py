@@ -318,10 +318,9 @@ async def test_a_repeat_finds_the_copy_that_somebody_went_on_from(memory, do, mo
 
     def late(*args):
         operation = create(*args)
-        attempts = operation.attempts()
-        memory._connection.run(next(attempts))
+        memory._connection.run(operation)
         memory.history("support", "alice", "s2").add_user_message("faster")
-        return next(attempts)
+        return operation.repeated()
 
     monkeypatch.setattr(copying, "_create", late)
     assert await do(memory, "copy_session", "support", "alice", "s1", "s2") == 6

@@ -267,9 +267,8 @@ def test_a_repeat_of_a_page_in_the_midst_is_no_page():
 
     first, later = _page("agent:*", 0, None), _page("agent:*", 7, None)
     for operation in (first, later):
-        attempts = operation.attempts()
-        assert next(attempts).read([[b"0", [b"k"]]]) == (0, [b"k"])
-        again = next(attempts)
+        assert operation.read([[b"0", [b"k"]]]) == (0, [b"k"])
+        again = operation.repeated()
         assert again.commands == operation.commands
         if operation is first:
             assert again.read([[b"0", [b"k"]]]) == (0, [b"k"])

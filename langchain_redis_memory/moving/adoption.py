@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from langchain_redis_memory.companions import SessionEntry
 from langchain_redis_memory.errors import ConfigurationError
 from langchain_redis_memory.moving import scripts
 from langchain_redis_memory.moving.foreign import LIBRARIES, of_list
@@ -20,7 +21,6 @@ from langchain_redis_memory.moving.restoring import (
     restore_session,
 )
 from langchain_redis_memory.part import DEFAULT_USER, check_progress
-from langchain_redis_memory.reading import SessionEntry
 from langchain_redis_memory.storage.keys import encode_id
 from langchain_redis_memory.storage.operation import Operation
 from langchain_redis_memory.storage.steps import Seen, each_page

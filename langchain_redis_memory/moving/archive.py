@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_redis_memory.companions import SessionEntry
 from langchain_redis_memory.moving.archive_file import (
     SessionRecord,
     first_line,
@@ -19,7 +20,6 @@ from langchain_redis_memory.moving.restoring import (
     restore_session,
 )
 from langchain_redis_memory.part import check_flag, check_progress
-from langchain_redis_memory.reading import SessionEntry
 from langchain_redis_memory.storage.codec import load_element
 from langchain_redis_memory.storage.exact import decode_value
 from langchain_redis_memory.storage.keys import encode_id, summary_of

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from langchain_core.utils.uuid import uuid7
+from uuid_utils import uuid7
 
 from langchain_redis_memory.display.shown import Shown
 from langchain_redis_memory.errors import ConfigurationError, ImportConflictError
@@ -27,8 +27,8 @@ from langchain_redis_memory.summaries.stored import Mark, Stored, delete, get, w
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from langchain_redis_memory.companions import SessionEntry
     from langchain_redis_memory.display.cards import Card
-    from langchain_redis_memory.reading import SessionEntry
     from langchain_redis_memory.storage.operation import Command, ScriptCall
     from langchain_redis_memory.storage.steps import Steps
 

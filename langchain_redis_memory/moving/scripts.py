@@ -19,7 +19,7 @@ local left = redis.call('PTTL', key)
 for from = 5, #ARGV, 1000 do
   redis.call('LPUSH', key, unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
-outlive(key, left, tonumber(ARGV[4]))
+outlive(key, left, ARGV[4])
 return 1
 """
 )
@@ -36,7 +36,7 @@ if ARGV[2] == '' then
 else
   redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
 end
-outlive(KEYS[1], left, tonumber(ARGV[3]))
+outlive(KEYS[1], left, ARGV[3])
 return 1
 """
 )

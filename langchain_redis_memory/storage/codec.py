@@ -52,7 +52,7 @@ from langchain_core.messages import (
 from pydantic import ValidationError
 
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
-from langchain_redis_memory.storage.exact import are_usual, canonical, fits, sized
+from langchain_redis_memory.storage.exact import MAX_BYTES, are_usual, canonical, fits, sized
 from langchain_redis_memory.storage.plain import is_plain, plain_message
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ _OURS = re.compile(rb'\{"append":"[0-9a-f]{32}","type":"(\w+)","data":\{')
 MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What it raises to read a value that is not of the shape that it should have."""
 
-_STORABLE = (
+_STORABLE = {
     *(AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage),
     *(SystemMessageChunk, ToolMessage, ToolMessageChunk, ChatMessage, ChatMessageChunk),
     *(FunctionMessage, FunctionMessageChunk, RemoveMessage),
-)
+}
 
 
 def encode_messages(messages: Sequence[BaseMessage], token: str) -> list[bytes]:
@@ -79,7 +79,7 @@ def encode_messages(messages: Sequence[BaseMessage], token: str) -> list[bytes]:
         UnstorableError: One of them does not come back from JSON equal; the error names
             the field. None is to be stored then.
     """
-    return [_encode(message, f"messages[{i}]", token) for i, message in enumerate(messages)]
+    return [_encode(message, i, token) for i, message in enumerate(messages)]
 
 
 def decode_message(element: bytes, key: str, position: int) -> BaseMessage:
@@ -187,20 +187,26 @@ def _load(element: bytes) -> Any:
     return (orjson.loads if element.startswith(_COMPACT) else json.loads)(element)
 
 
-def _encode(message: BaseMessage, path: str, token: str) -> bytes:
-    if type(message) not in _STORABLE:
-        kind = type(message).__name__
+def _encode(message: BaseMessage, position: int, token: str) -> bytes:
+    cls = type(message)
+    if cls not in _STORABLE:
         raise UnstorableError(
-            path, f"a {kind} would come back as another class; use a message of langchain_core"
+            f"messages[{position}]",
+            f"a {cls.__name__} would come back as another class; use a message of langchain_core",
         )
     # The fields as they are: model_dump would turn an object inside them into a dict unasked.
-    data = {**message.__dict__, **(message.__pydantic_extra__ or {})}
+    data, extra = message.__dict__, message.__pydantic_extra__
+    if extra:
+        data = {**data, **extra}
     stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
-    if is_plain(type(message), data) and are_usual(data.values()):
+    if is_plain(cls, data) and are_usual(data.values()):
         try:
-            return sized(orjson.dumps(stored), path)
+            encoded = orjson.dumps(stored)
+            if len(encoded) <= MAX_BYTES:
+                return encoded
         except TypeError:  # an integer, a surrogate or a key that it does not hold
             pass
+    path = f"messages[{position}]"
     return sized(_encoded_with_care(message, stored, path), path)
 
 

@@ -194,18 +194,26 @@ class Connection:
         return self._run_in_time(operation, policy)
 
     def _run_in_time(self, operation: Operation[T], policy: RetryPolicy) -> T:
-        attempts, where = operation.attempts(), self.server.address
-        return retry.call(policy, lambda: self._attempt(next(attempts)), operation.name, where)
+        return retry.call(
+            policy,
+            lambda: self._attempt(operation),
+            operation.name,
+            self.server.address,
+            lambda: self._attempt(operation.repeated()),
+        )
 
     async def _arun_in_time(self, operation: Operation[T]) -> T:
-        attempts, policy = operation.attempts(), self.policy
-        name, address = operation.name, self.server.address
+        name, address, policy = operation.name, self.server.address, self.policy
         mine = self._loops.running() or await self._client_of_loop()
         limit = Deadline(mine.deadlines)
         try:
             with limit:
                 return await retry.acall(
-                    policy, lambda: self._aattempt(next(attempts), mine), name, address
+                    policy,
+                    lambda: self._aattempt(operation, mine),
+                    name,
+                    address,
+                    lambda: self._aattempt(operation.repeated(), mine),
                 )
         except TimeoutError as error:
             if not limit.passed:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from langchain_redis_memory.errors import RedisMemoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
 Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
 """A command's name and arguments, as they go over the wire."""
+
+
+class Standing(tuple[Argument, ...]):  # noqa: SLOT001 - a tuple takes none
+    """A command that is sent again and again as it is: how it goes over the wire is kept."""
+
+    wire: bytes | None = None
 
 
 Page = Sequence[bytes]
@@ -86,6 +92,20 @@ class ScriptCall:
         return ("EVAL", self.script.source, *self.given)
 
 
+class StandingCall(ScriptCall):
+    """A call that is made again and again as it is; see `Standing`."""
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, call: ScriptCall) -> None:
+        super().__init__(call.script, call.given)
+        self._digest = Standing(call.by_digest())
+
+    def by_digest(self) -> Command:
+        """Give the short form, always the same."""
+        return self._digest
+
+
 @dataclass(slots=True)
 class Operation(Generic[T]):
     """Commands for one round trip, and how to read what comes back.
@@ -129,14 +149,11 @@ class Operation(Generic[T]):
             position -= len(part.commands)
         return self
 
-    def attempts(self) -> Iterator[Operation[T]]:
-        """Give what to send at the first attempt, and at each one after it."""
-        yield self
+    def repeated(self) -> Operation[T]:
+        """Give what to send at each attempt but the first."""
         if self.again is None:
-            yield from repeat(self)
-        else:
-            read = self.read_again or self.read
-            yield from repeat(replace(self, commands=self.again(), read=read))
+            return self
+        return replace(self, commands=self.again(), read=self.read_again or self.read)
 
 
 def combined(result: Callable[..., T], *operations: Operation[Any]) -> Operation[T]:

@@ -70,12 +70,14 @@ class _InTime:
         redis-py's own way, a pipeline, costs as much again as the trip.
         """
         try:
-            self.send_packed_command([packed])
+            super().send_packed_command([packed])  # type: ignore[misc]  # of redis-py's connection
             if type(self._parser) is not _HiredisParser or self.protocol not in {2, "2"}:
                 return [self._reply() for _ in range(count)]
             replies = self._replies(count)
-        except BaseException:
+        except BaseException as error:
             self.disconnect()  # what comes must be read by nobody
+            if isinstance(error, AttributeError):
+                raise redis.ConnectionError(_CLOSED) from error
             raise
         self.next_health_check = time.monotonic() + self.health_check_interval
         return replies
@@ -83,19 +85,16 @@ class _InTime:
     def _replies(self, count: int) -> list[Any]:
         parser = self._parser
         replies: list[Any] = []
-        try:
-            while len(replies) < count:
-                reply = parser._reader.gets(False)  # noqa: SLF001 - what its read_response does
-                if reply is NOT_ENOUGH_DATA:
-                    if not patience():
-                        raise redis.TimeoutError(_NO_TIME)
-                    parser.read_from_socket()
-                elif isinstance(reply, redis.ConnectionError):
-                    raise reply
-                else:
-                    replies.append(reply)
-        except AttributeError as error:
-            raise redis.ConnectionError(_CLOSED) from error
+        while len(replies) < count:
+            reply = parser._reader.gets(False)  # noqa: SLF001 - what its read_response does
+            if reply is NOT_ENOUGH_DATA:
+                if not patience():
+                    raise redis.TimeoutError(_NO_TIME)
+                parser.read_from_socket()
+            elif isinstance(reply, redis.ConnectionError):
+                raise reply
+            else:
+                replies.append(reply)
         return replies
 
     def _reply(self) -> Any:

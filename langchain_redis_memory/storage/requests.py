@@ -16,6 +16,7 @@ from langchain_redis_memory.storage.operation import (
     NodeGoneError,
     Operation,
     ScriptCall,
+    Standing,
 )
 
 if TYPE_CHECKING:
@@ -49,9 +50,17 @@ def packed(commands: Sequence[Command]) -> bytes:
         redis.DataError: An argument is of the wrong type.
     """
     try:
-        return b"".join([hiredis.pack_command(_words(command)) for command in commands])
+        return b"".join([_on_the_wire(command) for command in commands])
     except TypeError as error:
         raise redis_errors.DataError(str(error)) from None  # as redis-py does; it names types
+
+
+def _on_the_wire(command: Command) -> Any:
+    if not isinstance(command, Standing):
+        return hiredis.pack_command(_words(command))
+    if command.wire is None:
+        command.wire = hiredis.pack_command(_words(command))
+    return command.wire
 
 
 def _words(command: Command) -> Any:
@@ -80,7 +89,10 @@ def replace(replies: list[Any], positions: Sequence[int], later: Sequence[Any]) 
 
 def has_errors(replies: Sequence[Any]) -> bool:
     """Tell whether one of the replies is an error."""
-    return True in [isinstance(reply, Exception) for reply in replies]
+    for reply in replies:  # noqa: SIM110 - `any` takes twice as long, of each trip
+        if isinstance(reply, Exception):
+            return True
+    return False
 
 
 def checked(replies: list[Any], operation: Operation[Any], address: str) -> list[Any]:

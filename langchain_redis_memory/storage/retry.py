@@ -112,10 +112,17 @@ def patience() -> float:
     is in. Sentinels, the nodes of a cluster and the steps of connecting are waited for one after
     another; an attempt may hold any number of waits.
     """
-    return max(0.0, getattr(_thread, "latest", time.monotonic() + _FOR_EVER) - time.monotonic())
+    latest: float | None = getattr(_thread, "latest", None)
+    return _FOR_EVER if latest is None else max(0.0, latest - time.monotonic())
 
 
-def call(policy: RetryPolicy, attempt: Callable[[], T], what: str, where: str) -> T:
+def call(
+    policy: RetryPolicy,
+    attempt: Callable[[], T],
+    what: str,
+    where: str,
+    again: Callable[[], T] | None = None,
+) -> T:
     """Call `attempt` until it succeeds or the policy says that it was the last.
 
     Args:
@@ -123,6 +130,7 @@ def call(policy: RetryPolicy, attempt: Callable[[], T], what: str, where: str) -
         attempt: What is to succeed.
         what: What it does, for whoever watches.
         where: On which server.
+        again: What is called instead from the second attempt on.
     """
     began = time.monotonic()
     _thread.latest = began + policy.deadline - policy.attempt_timeout
@@ -132,19 +140,23 @@ def call(policy: RetryPolicy, attempt: Callable[[], T], what: str, where: str) -
         except StorageUnavailable as error:
             first = _Outcomes(error)
 
-        def again() -> T:
+        def outcome() -> T:
             first.take()
-            return attempt()
+            return (again or attempt)()
 
         import tenacity  # noqa: PLC0415 - only what failed once loads it
 
-        return tenacity.Retrying(**_schedule(policy, began, what, where))(again)
+        return tenacity.Retrying(**_schedule(policy, began, what, where))(outcome)
     finally:
         del _thread.latest
 
 
 async def acall(
-    policy: RetryPolicy, attempt: Callable[[], Awaitable[T]], what: str, where: str
+    policy: RetryPolicy,
+    attempt: Callable[[], Awaitable[T]],
+    what: str,
+    where: str,
+    again: Callable[[], Awaitable[T]] | None = None,
 ) -> T:
     """Await `attempt` until it succeeds or the policy says that it was the last; see `call`."""
     began = time.monotonic()
@@ -153,13 +165,13 @@ async def acall(
     except StorageUnavailable as error:
         first = _Outcomes(error)
 
-    async def again() -> T:
+    async def outcome() -> T:
         first.take()
-        return await attempt()
+        return await (again or attempt)()
 
     import tenacity  # noqa: PLC0415 - see `call`
 
-    return await tenacity.AsyncRetrying(**_schedule(policy, began, what, where))(again)
+    return await tenacity.AsyncRetrying(**_schedule(policy, began, what, where))(outcome)
 
 
 class _Outcomes:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from langchain_redis_memory import scripts
-from langchain_redis_memory.reading import Reading, extend_others
+from langchain_redis_memory.companions import extend
+from langchain_redis_memory.reading import Reading
 from langchain_redis_memory.storage.codec import decode_message, message_id
 from langchain_redis_memory.storage.keys import summary_of
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall, combined
@@ -89,7 +90,7 @@ def look(conversation: Conversation, reach: int | None, *, again: bool = False) 
     )
     if limits.ttl_ms:
         commands = (*commands, scripts.EXTEND.on(key, limits.ttl_ms))
-    commands = (*commands, *extend_others(key, limits.ttl_ms, conversation.entry))
+    commands = (*commands, *extend(key, limits.ttl_ms, conversation.entry))
 
     def found(replies: Sequence[Any]) -> Found:
         elements, oldest, value = replies[:3]

@@ -1,0 +1,73 @@
+"""What goes with the list of a session at other keys: its summary, its place in its user's index.
+
+Both are to live as long as the list, so each read and each append says so to them too, by commands
+of one key each: a cluster that moves a slot refuses those whose keys are not all there, such as a
+summary that does not exist.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_redis_memory import scripts
+from langchain_redis_memory.storage.keys import summary_of
+from langchain_redis_memory.storage.operation import Command, ScriptCall, Standing, StandingCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONGEST_KEPT = 1024
+_Commands = tuple[Command | ScriptCall, ...]
+
+
+class SessionEntry(NamedTuple):
+    """Where a session stands in the index of its user: the index's key, and the id in it."""
+
+    key: str
+    member: str
+
+    @classmethod
+    def of(cls, session: str) -> SessionEntry:
+        """Tell it of a session's key: see `storage.keys`; an encoded id has no colon."""
+        owner, _, member = session.rpartition(":")
+        return cls(f"{owner}:sessions", member)
+
+
+def _kept(
+    make: Callable[[str, int, SessionEntry | None], _Commands],
+) -> Callable[[str, int, SessionEntry | None], _Commands]:
+    """Keep what was made for a session: each turn asks for the same."""
+    known = lru_cache(maxsize=256)(make)
+
+    @wraps(make)
+    def commands(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
+        return (known if len(key) <= _LONGEST_KEPT else make)(key, ttl, entry)
+
+    return commands
+
+
+@_kept
+def extend(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
+    """Put off the expiry of what goes with a list that was read.
+
+    Args:
+        key: The key of the list.
+        ttl: The time to live in milliseconds; 0 for never.
+        entry: Where the session stands in its user's index; None if nowhere.
+    """
+    if entry is None or not ttl:
+        return ()
+    index = scripts.EXTEND_INDEX.on(entry.key, ttl)
+    return Standing(("PEXPIRE", summary_of(key), ttl)), StandingCall(index)
+
+
+@_kept
+def touch(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
+    """Put off the expiry of what goes with a list that is written, and enter it in the index."""
+    if entry is None:
+        return ()
+    summary = summary_of(key)
+    lasts = ("PEXPIRE", summary, ttl) if ttl else ("PERSIST", summary)
+    index = scripts.TOUCH_INDEX.on(entry.key, entry.member, ttl)
+    return Standing(lasts), StandingCall(index)
