@@ -55,6 +55,6 @@ def cell(
     results: Results, group: str, entry: str, own: str = "ours", figure: str = "seconds"
 ) -> str:
     """Tell what an entry took, and in parentheses how many times ours that is."""
-    seconds = results.median(group, entry, figure)
-    times = "" if entry == own else factor(seconds, results.median(group, own, figure))
+    seconds = results.value(group, entry, figure)
+    times = "" if entry == own else factor(seconds, results.value(group, own, figure))
     return duration(seconds) + times

@@ -74,7 +74,7 @@ def look(server: CountedServer, results: Results, keys: int, rounds: int) -> Non
                 print(f"{found['seconds']:4.0f} s  {name}, {found['held']:.6f} s", flush=True)
         figures = {"bytes among few": few, "bytes": _traced(memory.stats)}
         results.add("look", "stats", figures)
-        commands = int(results.median("look", "stats", "commands") or 0)
+        commands = int(results.value("look", "stats", "commands") or 0)
         for _ in range(rounds):
             results.add("look", "nothing", _held(server, lambda: _send_nothing(server, commands)))
     server.empty()

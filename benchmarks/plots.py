@@ -64,11 +64,11 @@ def _reading(results: Results, path: Path) -> None:
 
 def _line(results: Results, panel: Any, prefix: str, entry: str, peer: str) -> None:
     points = sorted(
-        (int(group.removeprefix(prefix)), median / MS)
+        (int(group.removeprefix(prefix)), seconds / MS)
         for group in results.rounds
         if group.startswith(prefix)
-        for median in [results.median(group, entry)]
-        if median is not None
+        for seconds in [results.value(group, entry)]
+        if seconds is not None
     )
     if points:
         sizes, milliseconds = zip(*points, strict=True)
@@ -77,7 +77,7 @@ def _line(results: Results, panel: Any, prefix: str, entry: str, peer: str) -> N
 
 def _sessions(results: Results, path: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(9, 2.6), sharey=True, layout="constrained")
-    peers = [peer for peer in LANGCHAIN if results.median("sessions", peer)]
+    peers = [peer for peer in LANGCHAIN if results.value("sessions", peer)]
     for panel, title, values in (
         (panels[0], "turns a second", [1 / _figure(results, p, "mean") for p in peers]),
         (panels[1], "longest stall, ms", [_figure(results, p, "stall") / MS for p in peers]),
@@ -92,7 +92,7 @@ def _sessions(results: Results, path: Path) -> None:
 
 
 def _figure(results: Results, peer: str, figure: str) -> float:
-    value = results.median("sessions", peer, figure)
+    value = results.value("sessions", peer, figure)
     assert value is not None
     return value
 

@@ -151,7 +151,7 @@ def _turns(results: Results, way: str) -> str:
         for peer in LANGCHAIN:
             cells = (cell(results, f"turn {form} {way} {size}", peer) for size in sizes)
             rows.append([NAMES[peer], *cells])
-        windowed = results.median(f"turn {form} {way} 20", "ours, window of 20 in 1,000")
+        windowed = results.value(f"turn {form} {way} 20", "ours, window of 20 in 1,000")
         last = [duration(windowed) if size == "1000" else "" for size in sizes]
         rows.append(["this package, with a window of 20", *last])
     return table(["messages stored before", *(f"{int(size):,}" for size in sizes)], rows)
@@ -160,8 +160,8 @@ def _turns(results: Results, way: str) -> str:
 def _crowds(results: Results) -> str:
     rows = []
     for peer in LANGCHAIN:
-        stall = results.median("sessions", peer, "stall")
-        connections = results.median("sessions", peer, "connections")
+        stall = results.value("sessions", peer, "stall")
+        connections = results.value("sessions", peer, "connections")
         rows.append(
             [
                 NAMES[peer],
@@ -205,16 +205,16 @@ def _imports(results: Results) -> str:
     }
     rows = []
     for case, name in names.items():
-        taken = results.median("imports", case, "bytes")
+        taken = results.value("imports", case, "bytes")
         loaded = [
             f"`{module}`"
             for module in ("numpy", "langchain_community", "langchain_core.runnables")
-            if results.median("imports", case, module)
+            if results.value("imports", case, module)
         ]
         rows.append(
             [
                 name,
-                duration(results.median("imports", case)),
+                duration(results.value("imports", case)),
                 NONE if taken is None else f"{taken / MIB:.1f} MiB",
                 ", ".join(loaded) or "none of them",
             ]
@@ -224,7 +224,7 @@ def _imports(results: Results) -> str:
 
 def _stored(results: Results) -> str:
     rows = [
-        [NAMES[peer], f"{results.median('stored', peer, 'bytes'):.0f}"]
+        [NAMES[peer], f"{results.value('stored', peer, 'bytes'):.0f}"]
         for peer in results.rounds.get("stored", {})
     ]
     return table(["", "bytes a message"], rows)
@@ -236,7 +236,7 @@ def _million_keys(results: Results) -> str:
     rows = [
         [
             what,
-            duration(results.median(group, "ours")),
+            duration(results.value(group, "ours")),
             f"{plain}: {cell(results, group, 'bare')}",
         ]
         for group, (what, plain) in groups.items()
@@ -252,15 +252,15 @@ def _look(results: Results) -> str:
     }
     rows = []
     for entry, name in names.items():
-        median = partial(results.median, "look", entry)
-        commands, long_holds, calls = median("commands"), median("long holds"), median("progress")
-        few, many = median("bytes among few"), median("bytes")
+        value = partial(results.value, "look", entry)
+        commands, long_holds, calls = value("commands"), value("long holds"), value("progress")
+        few, many = value("bytes among few"), value("bytes")
         rows.append(
             [
                 name,
-                duration(median("seconds")),
+                duration(value("seconds")),
                 *(NONE if n is None else f"{n:,.0f}" for n in (commands, calls)),
-                duration(median("held")),
+                duration(value("held")),
                 NONE if long_holds is None else f"{long_holds:.0f}",
                 NONE if few is None or many is None else f"{few / MIB:.1f}, {many / MIB:.1f} MiB",
             ]

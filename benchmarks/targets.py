@@ -41,10 +41,10 @@ class Target:
 
     def measured(self, results: Results) -> float | None:
         """Give the figure or the ratio that the aim is about; None if it was not measured."""
-        own = results.median(self.group, self.ours, self.figure)
+        own = results.value(self.group, self.ours, self.figure)
         if own is None or self.other is None:
             return own if own is None else own / self.unit
-        other = results.median(self.group, self.other, self.figure)
+        other = results.value(self.group, self.other, self.figure)
         if other is None or not other or not own:
             return None
         return other / own if self.least is not None else own / other

@@ -48,7 +48,7 @@ def test_every_entry_of_an_installed_peer_is_measured(short):
     for group in groups(SHORT):
         for name, entry in group.entries.items():
             if is_there(entry.peer) and not (entry.peer == "redis_benchmark" and without_tool):
-                assert results.median(group.name, name), f"{group.name}, {name}"
+                assert results.value(group.name, name), f"{group.name}, {name}"
 
 
 def test_peers_that_are_not_installed_are_named(short):
@@ -66,6 +66,16 @@ def test_the_page_judges_every_target(short):
         for target in targets:
             row = next(row for row in rows if row.startswith(f"| {target.text} | {target.limit} |"))
             assert row.endswith(("| met |", "| **falls short** |"))
+
+
+def test_a_mean_is_that_of_all_calls():
+    """What is seldom weighs as much for a peer that makes few calls in a round as for others."""
+    results = Results()
+    for mean, calls in ((2.0, 1), (2.0, 1), (11.0, 4)):
+        results.add("read", "slow", {"seconds": 2.0, "mean": mean, "calls": calls})
+    assert results.value("read", "slow", "mean") == pytest.approx(8.0)
+    assert results.value("read", "slow") == pytest.approx(2.0)
+    assert results.value("read", "fast", "mean") is None
 
 
 def test_a_page_is_written_again_from_its_figures(short, tmp_path):
