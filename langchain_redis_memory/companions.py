@@ -7,17 +7,13 @@ summary that does not exist.
 
 from __future__ import annotations
 
-from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from langchain_redis_memory import scripts
-from langchain_redis_memory.storage.keys import summary_of
+from langchain_redis_memory.storage.keys import may_be_kept, summary_of
 from langchain_redis_memory.storage.operation import Command, ScriptCall, Standing, StandingCall
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_LONGEST_KEPT = 1024
 _Commands = tuple[Command | ScriptCall, ...]
 
 
@@ -34,20 +30,6 @@ class SessionEntry(NamedTuple):
         return cls(f"{owner}:sessions", member)
 
 
-def _kept(
-    make: Callable[[str, int, SessionEntry | None], _Commands],
-) -> Callable[[str, int, SessionEntry | None], _Commands]:
-    """Keep what was made for a session: each turn asks for the same."""
-    known = lru_cache(maxsize=256)(make)
-
-    @wraps(make)
-    def commands(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
-        return (known if len(key) <= _LONGEST_KEPT else make)(key, ttl, entry)
-
-    return commands
-
-
-@_kept
 def extend(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
     """Put off the expiry of what goes with a list that was read.
 
@@ -58,16 +40,26 @@ def extend(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
     """
     if entry is None or not ttl:
         return ()
-    index = scripts.EXTEND_INDEX.on(entry.key, ttl)
-    return Standing(("PEXPIRE", summary_of(key), ttl)), StandingCall(index)
+    return _kept(key, ttl, entry, False) if may_be_kept(key) else _made(key, ttl, entry, False)
 
 
-@_kept
 def touch(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
     """Put off the expiry of what goes with a list that is written, and enter it in the index."""
     if entry is None:
         return ()
+    return _kept(key, ttl, entry, True) if may_be_kept(key) else _made(key, ttl, entry, True)
+
+
+def _made(key: str, ttl: int, entry: SessionEntry, enters: bool) -> _Commands:
     summary = summary_of(key)
     lasts = ("PEXPIRE", summary, ttl) if ttl else ("PERSIST", summary)
-    index = scripts.TOUCH_INDEX.on(entry.key, entry.member, ttl)
+    index = (
+        scripts.TOUCH_INDEX.on(entry.key, entry.member, ttl)
+        if enters
+        else scripts.EXTEND_INDEX.on(entry.key, ttl)
+    )
     return Standing(lasts), StandingCall(index)
+
+
+# Each turn of a session sends the same: to make it takes three times as long as to find it.
+_kept = lru_cache(maxsize=2048)(_made)

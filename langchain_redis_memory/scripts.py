@@ -43,7 +43,7 @@ APPEND = Script(
     """
 -- Arguments: how many of the newest elements can hold a repeat (0: all; -1: all, told by the token
 -- alone), messages to keep (0: all), whether a leading system message is kept, time to live in ms
--- (0: for ever), elements from the oldest on.
+-- (0: for ever), elements from the oldest on, as `storage.codec` writes them.
 local key, keep, length = KEYS[1], tonumber(ARGV[2]), 0
 if ARGV[1] ~= '-1' then   -- the newest of the elements, which trimming removes last
   if redis.call('LPOS', key, ARGV[#ARGV], 'MAXLEN', ARGV[1]) then return 0 end
@@ -217,7 +217,8 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[1])
 )
 
 OUTLIVE = """
-local function outlive(key, left, ttl)   -- left: what PTTL said before; never shorten a life
+-- Never shortens a life. Arguments: what PTTL said before, time to live in ms, as a text.
+local function outlive(key, left, ttl)
   if ttl == '0' then
     redis.call('PERSIST', key)
   elseif left == -2 or (left >= 0 and left < tonumber(ttl)) then

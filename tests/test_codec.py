@@ -548,25 +548,40 @@ def test_what_would_come_back_as_another_class_is_refused(message):
     assert type(message).__name__ in str(caught.value)
 
 
+@pytest.mark.parametrize("before", [{}, {"seen": object}])
+def test_what_is_assigned_while_a_message_is_encoded_is_not_stored(monkeypatch, before):
+    """What was looked at is what is written, whatever other threads do to the message."""
+    message = HumanMessage("x")
+    message.response_metadata = before
+
+    def assign(fields, *args):
+        message.response_metadata = {"at": datetime(2020, 1, 1, tzinfo=UTC)}
+        message.additional_kwargs = {"late": math.nan}
+        return are_usual(fields, *args)
+
+    are_usual = codec.are_usual
+    monkeypatch.setattr(codec, "are_usual", assign)
+    if before:
+        with pytest.raises(UnstorableError, match="JSON has no type"):
+            encode(message)
+    else:
+        assert decode(encode(message)) == HumanMessage("x")
+
+
 def test_what_redis_does_not_take_as_one_value_is_refused(monkeypatch):
     """Half a gigabyte is the most; the error says how much it is, before anything is sent."""
-
-    def allow(size):
-        for module in (exact, codec):
-            monkeypatch.setattr(module, "MAX_BYTES", size)
-
     usual, odd = HumanMessage("x" * 100), HumanMessage("x" * 100, response_metadata={"n": 2**70})
     sizes = [len(encode(message)) for message in (usual, odd)]
     for message, size in zip((usual, odd), sizes, strict=True):
-        allow(size)
+        monkeypatch.setattr(exact, "MAX_BYTES", size)
         stored = load_element(encode(message), "key", 0)
-        allow(size - 1)
+        monkeypatch.setattr(exact, "MAX_BYTES", size - 1)
         with pytest.raises(UnstorableError, match=f"it takes {size} bytes as JSON") as caught:
             encode_messages([HumanMessage("x"), message], TOKEN)
         assert caught.value.field == "messages[1]"
         with pytest.raises(UnstorableError, match=f"Redis holds {size - 1} in one value"):
             dump_element(stored)
-    allow(10)
+    monkeypatch.setattr(exact, "MAX_BYTES", 10)
     assert exact.encode_value("12345678", "profile") == b'"12345678"'
     with pytest.raises(UnstorableError, match="profile cannot be stored: it takes 11 bytes"):
         exact.encode_value("123456789", "profile")

@@ -297,6 +297,21 @@ def test_a_connection_that_another_thread_closes_meanwhile_is_lost(pool, leave):
     pool.release(connection)
 
 
+def without_reader(connection):
+    connection._parser._reader = None
+
+
+@pytest.mark.parametrize("leave", [without_reader, closed])
+def test_a_connection_that_another_thread_closes_in_an_exchange_is_lost(pool, leave):
+    """It may have applied what was sent, and nobody reads what comes of it."""
+    connection = pool.get_connection()
+    leave(connection)
+    with pytest.raises(redis.ConnectionError):
+        connection.exchange(b"*1\r\n$4\r\nPING\r\n", 1)
+    assert connection._sock is None
+    pool.release(connection)
+
+
 def test_closing_that_is_interrupted_leaves_all_places(pool, monkeypatch):
     """As the stop button of a notebook does, or Ctrl-C."""
 

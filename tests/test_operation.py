@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from langchain_redis_memory import companions
 from langchain_redis_memory.companions import SessionEntry, extend, touch
 from langchain_redis_memory.errors import StorageRejected
 from langchain_redis_memory.storage.operation import (
@@ -92,26 +93,43 @@ def test_what_a_part_raises_is_raised():
         both.read([b"", b""])
 
 
+KEY, ENTRY = (
+    "agent:memory:support:alice:s1",
+    SessionEntry("agent:memory:support:alice:sessions", "s1"),
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "ttl", "first"),
+    [(extend, 60_000, "PEXPIRE"), (touch, 60_000, "PEXPIRE"), (touch, 0, "PERSIST")],
+)
+def test_what_goes_with_a_session_is_kept_as_it_goes_over_the_wire(make, ttl, first):
+    """It is what it would be if it were made anew, and is written once."""
+    lasts, index = by_digest(operation("reading", make(KEY, ttl, ENTRY)))
+    assert lasts[:2] == (first, f"{KEY}:summary:{{{KEY}}}")
+    assert index[0] == "EVALSHA"
+    assert index[3] == ENTRY.key
+    written = packed([lasts, index])
+    assert written == packed([tuple(lasts), tuple(index)])
+    kept = [command.wire for command in by_digest(operation("reading", make(KEY, ttl, ENTRY)))]
+    assert b"".join(kept) == written
+    assert packed([lasts, index]) == written
+    assert [lasts.wire, index.wire] == kept
+    assert lasts.wire is kept[0]
+
+
+def test_what_nothing_goes_with_sends_nothing():
+    """A list of the caller's own has neither summary nor index; what never expires stays."""
+    assert extend(KEY, 60_000, None) == touch(KEY, 60_000, None) == extend(KEY, 0, ENTRY) == ()
+
+
 @pytest.mark.parametrize("make", [extend, touch])
-@pytest.mark.parametrize("ttl", [0, 60_000])
-def test_what_goes_with_a_session_is_kept_as_it_was_sent(make, ttl):
-    """On the wire it is what it would be if it were made anew; each session has its own."""
-    entry = SessionEntry.of("agent:memory:support:alice:s1")
-    for key in ("agent:memory:support:alice:s1", f"agent:memory:support:alice:{'x' * 2000}"):
-        sent = by_digest(operation("reading", make(key, ttl, entry)))
-        anew = [tuple(command) for command in sent]
-        assert packed(sent) == packed(sent) == packed(anew)
-        assert all(key in command[1] for command in sent if command[0] != "EVALSHA")
-        assert all(entry.key in command for command in sent if command[0] == "EVALSHA")
-
-
-def test_only_what_may_be_kept_is_kept():
-    """Whoever gives ids of any length fills no memory with them."""
-    entry = SessionEntry("agent:memory:support:alice:sessions", "s1")
-    for make in (extend, touch):
-        assert make("k" * 1024, 1, entry) is make("k" * 1024, 1, entry)
-        assert make("k" * 1025, 1, entry) is not make("k" * 1025, 1, entry)
-        assert make("k", 1, entry) != make("k", 2, entry)
+def test_only_what_may_be_kept_is_kept(make):
+    """Whoever gives ids of any length, or of any number, fills no memory with them."""
+    assert make("k" * 256, 1, ENTRY) is make("k" * 256, 1, ENTRY)
+    assert make("k" * 257, 1, ENTRY) is not make("k" * 257, 1, ENTRY)
+    assert make("k", 1, ENTRY) != make("k", 2, ENTRY)
+    assert companions._kept.cache_info().maxsize == 2048
 
 
 def test_a_standing_call_is_the_call_that_it_was_made_of():

@@ -57,6 +57,17 @@ def test_the_last_error_is_the_one_that_is_raised(flavour):
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_what_is_to_be_sent_again_is_sent_from_the_second_attempt_on(flavour):
+    """The first attempt may have been applied, and only a repeat looks for that."""
+    first, later = (Flaky(*[StorageUnavailable(str(i)) for i in range(2)]) for _ in range(2))
+    if flavour == "sync":
+        retry.call(FAST, first, "trying", "here", later)
+    else:
+        asyncio.run(retry.acall(FAST, first.awaited, "trying", "here", later.awaited))
+    assert (first.calls, later.calls) == (1, 3)
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_what_waiting_cannot_cure_is_raised_at_once(flavour):
     """A refusal, or an error of another kind, also after an attempt that was worth repeating."""
     flaky = Flaky(StorageUnavailable("first"), StorageRejected("no"))

@@ -52,7 +52,7 @@ from langchain_core.messages import (
 from pydantic import ValidationError
 
 from langchain_redis_memory.errors import CorruptedDataError, UnstorableError
-from langchain_redis_memory.storage.exact import MAX_BYTES, are_usual, canonical, fits, sized
+from langchain_redis_memory.storage.exact import are_usual, canonical, fits, sized
 from langchain_redis_memory.storage.plain import is_plain, plain_message
 
 if TYPE_CHECKING:
@@ -195,15 +195,14 @@ def _encode(message: BaseMessage, position: int, token: str) -> bytes:
             f"a {cls.__name__} would come back as another class; use a message of langchain_core",
         )
     # The fields as they are: model_dump would turn an object inside them into a dict unasked.
-    data, extra = message.__dict__, message.__pydantic_extra__
-    if extra:
-        data = {**data, **extra}
+    # A copy: what is looked at is what is written, whoever assigns to a field meanwhile.
+    data = message.__dict__.copy()
+    if extra := message.__pydantic_extra__:
+        data |= extra
     stored: dict[str, Any] = {"append": token, "type": message.type, "data": data}
     if is_plain(cls, data) and are_usual(data.values()):
         try:
-            encoded = orjson.dumps(stored)
-            if len(encoded) <= MAX_BYTES:
-                return encoded
+            return sized(orjson.dumps(stored), "messages", position)
         except TypeError:  # an integer, a surrogate or a key that it does not hold
             pass
     path = f"messages[{position}]"

@@ -57,15 +57,20 @@ def encode_value(value: Any, where: str) -> bytes:
     return sized(encoded, where)
 
 
-def sized(encoded: bytes, where: str) -> bytes:
+def sized(encoded: bytes, where: str, position: int | None = None) -> bytes:
     """Give what is to be stored back, if Redis takes so much.
+
+    Args:
+        encoded: What is to be stored.
+        where: What it is, for the error.
+        position: Which one, where there are several.
 
     Raises:
         UnstorableError: It is larger.
     """
     if len(encoded) > MAX_BYTES:
         raise UnstorableError(
-            where,
+            where if position is None else f"{where}[{position}]",
             f"it takes {len(encoded):,} bytes as JSON, and Redis holds {MAX_BYTES:,} in one value; "
             "store what is large elsewhere, and here where it is",
         )
