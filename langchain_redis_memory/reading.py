@@ -10,7 +10,7 @@ from langchain_redis_memory import scripts
 from langchain_redis_memory.companions import extend
 from langchain_redis_memory.storage import codec
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
-from langchain_redis_memory.window import Window, opens_turn, select, select_from
+from langchain_redis_memory.window import Window, joined, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,7 +60,7 @@ def read(
     else:
         size = window.likely_bytes if bounded else 0
         wanted = map(codec.spelled_id, ids)
-        fetch = scripts.READ_WINDOW.on(key, window.reach, size, ttl, *wanted)
+        fetch = scripts.READ_WINDOW.on(key, window.reach, size, ttl, _choice(window), *wanted)
         result = partial(_read_window, key=key, window=window, ids=ids, bounded=size > 0)
     commands: list[Command | ScriptCall] = [fetch]
     if ttl and window is None:
@@ -84,17 +84,14 @@ def _read_all(replies: Sequence[Any], *, key: str, ids: Sequence[str]) -> Readin
 def _read_window(
     replies: Sequence[Any], *, key: str, window: Window, ids: Sequence[str], bounded: bool
 ) -> Reading:
-    length, first, elements, *candidates = replies[0]
+    length, first, is_chosen, elements, *candidates = replies[0]
     oldest = None
     if first is not None and window.keep_system and codec.kind_of_ours(first) not in _NO_SYSTEM:
         oldest = codec.decode_message(first, key, length - 1)
-    whole = len(elements) == length
-    messages = None
-    if window.tokens is None and len(elements) == window.reach + 1:
-        newest = _decoded(elements[:-1], key)
-        before = partial(_is_users, elements[-1], key, window.reach)
-        messages = select_from(newest, window, oldest, before)
-    if messages is None:
+    if is_chosen:
+        messages = joined(_decoded(elements, key), window, oldest)
+    else:
+        whole = len(elements) == length
         cut = bounded and not whole and len(elements) <= window.reach
         try:
             messages = select(_decoding(elements, key, cut=cut), window, oldest, whole=whole)
@@ -103,13 +100,12 @@ def _read_window(
     return Reading(messages, _among(ids, map(codec.message_id, candidates[0])) if ids else _NONE)
 
 
-def _is_users(element: bytes, key: str, position: int) -> bool:
-    told = _BY_USER.get(codec.kind_of_ours(element) or b"")
-    return opens_turn(codec.decode_message(element, key, position)) if told is None else told
+def _choice(window: Window) -> int:
+    if window.tokens is not None:
+        return 0  # only Python can count them
+    return 2 if window.keep_system else 1
 
 
-# Of other kinds, it is not the kind alone that tells.
-_BY_USER = {b"human": True, b"ai": False, b"tool": False, b"system": False}
 _NO_SYSTEM = {b"human", b"ai", b"tool"}
 
 

@@ -27,7 +27,8 @@ local function role_of(element)
     return (role == 'user' or role == 'human') and 'user' or 'other'
   end
   if string.find(kind, '^[tT]ool') or string.find(kind, '^[fF]unction') then return 'result' end
-  return string.find(kind, '^[sS]ystem') and 'system' or 'other'
+  if string.find(kind, '^[sS]ystem') then return 'system' end
+  return kind == 'nil' and 'damaged' or 'other'
 end
 local function opens_turn(role, index)   -- role(0) is the newest's, role(1) the one before
   if role(index) ~= 'user' or role(index + 1) == 'user' then return false end
@@ -108,12 +109,14 @@ READ_WINDOW = Script(
     _TURNS
     + r"""
 -- Arguments: how many messages, how many bytes (0: any number), time to live in ms (0: leave it),
--- ids to look for, as JSON. Returns the length of the list, its oldest element, and of the newest
--- elements as many as the limits say, and so many more as hold the beginning of a turn and what
--- stands before it; then, if ids are given, elements that may have them.
+-- what to choose (0: nothing, 1: whole turns of as many messages, 2: the same, leaving room for a
+-- leading system message), ids to look for, as JSON. Returns the length of the list, its oldest
+-- element, whether turns were chosen, and their elements; if none were, of the newest elements as
+-- many as the limits say, and so many more as hold the beginning of a turn and what stands before
+-- it; then, if ids are given, elements that may have them.
 local key, reach, room = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = redis.call('LRANGE', key, 0, room > 0 and math.min(reach, 15) or ARGV[1])
-local length = redis.call('LLEN', key)
+local length, oldest = redis.call('LLEN', key), redis.call('LINDEX', key, -1)
 local function fetch(count)
   local elements = redis.call('LRANGE', key, #found, #found + math.min(count, 100) - 1)
   local bytes = 0
@@ -137,25 +140,36 @@ local function role(index)
   if found[index + 1] and not roles[index] then roles[index] = role_of(found[index + 1]) end
   return roles[index]
 end
+local function choose()
+  if ARGV[4] == '0' or #found <= reach then return 0 end
+  local pinned = ARGV[4] == '2' and role_of(oldest) == 'system'
+  for index = reach - (pinned and 2 or 1), 0, -1 do
+    if role(index) == 'damaged' then return 0 end   -- the reader will tell
+    if opens_turn(role, index) then
+      for last = #found, index + 2, -1 do found[last] = nil end
+      return 1
+    end
+  end
+  return 0
+end
 local function has_turn(from)
   for index = from, #found - 2 do
     if opens_turn(role, index) then return true end
   end
   return false
 end
-local from = 0
-while #found < length and not has_turn(from) do
+local chosen, from = choose(), 0
+while chosen == 0 and #found < length and not has_turn(from) do
   from = #found - 1
   fetch(reach + 1)
 end
 if ARGV[3] ~= '0' then redis.call('PEXPIRE', key, ARGV[3]) end
-local oldest = redis.call('LINDEX', key, -1)
-if #ARGV == 3 then return {length, oldest, found} end
+if #ARGV == 4 then return {length, oldest, chosen, found} end
 
 -- An id is sought by its text as JSON, as far as the next quotation mark. Each has its place among
 -- the arguments: of those that stand before one that was found, none need be found.
-local wanted, places, first, candidates = {}, {}, 4, {}
-for place = 4, #ARGV do
+local wanted, places, first, candidates = {}, {}, 5, {}
+for place = 5, #ARGV do
   wanted[string.match(ARGV[place], '^"([^"]*)')] = place
   local ok, id = pcall(cjson.decode, '[' .. ARGV[place] .. ']')
   if ok then places[id[1]] = place end
@@ -203,7 +217,7 @@ for from = 0, length - 1, 100 do
     if may_have_one(element) then candidates[#candidates + 1] = element end
   end
 end
-return {length, oldest, found, candidates}
+return {length, oldest, chosen, found, candidates}
 """
 )
 

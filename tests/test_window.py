@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -28,7 +28,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_redis_memory import ConfigurationError, CorruptedDataError, RedisMemory, Window
 from langchain_redis_memory.limits import Limits
 from langchain_redis_memory.storage.codec import encode_messages
-from langchain_redis_memory.window import select, select_from
+from langchain_redis_memory.window import select
 
 THOROUGH = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 NUMBERS = itertools.count()
@@ -160,18 +160,6 @@ def choose(messages, window):
 def test_select_gives_what_a_plain_search_gives(messages, window):
     """The one pass over the newest messages finds the same window as trying every beginning."""
     assert choose(messages, window) == model(messages, window)
-
-
-@THOROUGH
-@given(CONVERSATIONS, st.integers(1, 9), st.booleans())
-def test_as_many_messages_as_a_window_holds_may_be_enough(messages, count, keeps):
-    """Then they give what all of them would."""
-    window, newest = Window(count, keep_system=keeps), messages[-count:]
-    assume(len(newest) < len(messages))
-    before = messages[-count - 1]
-    found = select_from(newest[::-1], window, first(messages), lambda: is_user(before))
-    event("enough" if found is not None else "not enough")
-    assert found is None or found == choose(messages, window)
 
 
 @THOROUGH
@@ -419,6 +407,22 @@ def test_damage_outside_the_window_does_not_hide_the_window(server, memory):
     with pytest.raises(CorruptedDataError) as caught:
         chat.read()
     assert (caught.value.key, caught.value.position) == (chat.key, 1)
+
+
+@pytest.mark.parametrize("damage", ["damaged", '{"data": {}}', ""])
+def test_damage_in_the_window_does_not_make_it_smaller(server, memory, damage):
+    """What may be the beginning of a turn in it is told; what stands before it is not needed."""
+    chat = memory.conversation("a", "u", "s", window=4)
+    turns = [message for number in "123" for message in (HumanMessage(number), AIMessage(number))]
+    chat.append(turns)
+    whole = server.client.lindex(chat.key, 4)
+    server.client.lset(chat.key, 4, damage)
+    assert chat.read().messages == turns[2:]
+    server.client.lset(chat.key, 4, whole)
+    server.client.lset(chat.key, 3, damage)
+    with pytest.raises(CorruptedDataError) as caught:
+        chat.read()
+    assert (caught.value.key, caught.value.position) == (chat.key, 3)
 
 
 def test_a_result_that_comes_after_the_user_spoke_again_is_not_parted(memory):
