@@ -287,6 +287,21 @@ def test_help_and_version(command):
     ]
 
 
+def test_the_command_loads_what_a_command_needs_when_it_is_called():
+    """Whoever asks for help, or lists sessions, waits for no models and for no numpy."""
+    program = (
+        "import sys\n"
+        "import langchain_redis_memory.commands.app\n"
+        "heavy = ('langchain_core.runnables.base', 'langchain_core.prompts', 'langsmith',\n"
+        "         'langchain_community', 'numpy')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 class _Terminal:
     """A person's end of a terminal: reads until something shows, and types."""
 

@@ -7,21 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.runnables import Runnable, RunnableConfig
 from rich.console import Console
 
 from langchain_redis_memory._version import __version__
 from langchain_redis_memory.commands.connecting import with_memory
 from langchain_redis_memory.display.words import seen
 from langchain_redis_memory.errors import ConfigurationError, RedisMemoryError
-from langchain_redis_memory.history import RedisChatMessageHistory
 from langchain_redis_memory.memory import RedisMemory
-from langchain_redis_memory.offline_model import OfflineChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import Runnable, RunnableConfig
+
+    from langchain_redis_memory.history import RedisChatMessageHistory
+    from langchain_redis_memory.offline_model import OfflineChatModel
 
 _TYPING_DELAY = 0.02  # seconds a word: one sees the offline model's reply come, and can stop it
 
@@ -61,9 +63,9 @@ def chat(
 class _Conversation:
     """A session at the terminal."""
 
-    chain: Runnable[Any, BaseMessage]
-    history: RedisChatMessageHistory
-    config: RunnableConfig
+    chain: "Runnable[Any, BaseMessage]"
+    history: "RedisChatMessageHistory"
+    config: "RunnableConfig"
     model: str
     console: Console
     failed: bool = False
@@ -134,11 +136,13 @@ class _Conversation:
         self.console.print(seen(text), style=style, markup=False, emoji=False)
 
 
-def _offline_model() -> OfflineChatModel:
+def _offline_model() -> "OfflineChatModel":
+    from langchain_redis_memory.offline_model import OfflineChatModel  # noqa: PLC0415 - takes a second to load
+
     return OfflineChatModel(delay=_TYPING_DELAY if sys.stdout.isatty() else 0)
 
 
-def _load_model(name: str) -> BaseChatModel:
+def _load_model(name: str) -> "BaseChatModel":
     try:
         load = import_module("langchain.chat_models").init_chat_model
     except ModuleNotFoundError as error:

@@ -14,12 +14,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnableLambda
-
 from langchain_redis_memory.errors import RedisMemoryError
 from langchain_redis_memory.memory import RedisMemory
-from langchain_redis_memory.offline_model import OfflineChatModel
 from langchain_redis_memory.samples import load_conversations, split_turn, split_turns
 
 if TYPE_CHECKING:
@@ -36,6 +32,11 @@ SESSION = "s1"
 
 def say(memory: RedisMemory, *texts: str) -> list[dict[str, Any]]:
     """Let the offline model answer what the user says, one turn after the other."""
+    # Not above: other commands load this module, and what follows takes a second.
+    from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder  # noqa: PLC0415
+
+    from langchain_redis_memory.offline_model import OfflineChatModel  # noqa: PLC0415
+
     prompt = ChatPromptTemplate.from_messages(
         [
             ("system", "You are a friendly assistant."),
@@ -95,6 +96,8 @@ def _replay(memory: RedisMemory, choose: Callable[[list[Any]], list[Any]]) -> li
 
 
 def _turn(memory: RedisMemory, session: str, said: list[BaseMessage], done: Any) -> None:
+    from langchain_core.runnables import RunnableLambda  # noqa: PLC0415 - as in `say`
+
     agent = RunnableLambda(lambda _messages: done)
     memory.with_history(agent, agent=REPLAY_AGENT).invoke(said, config=_config(session))
 
