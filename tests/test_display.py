@@ -397,7 +397,7 @@ def test_what_a_memory_holds_is_shown(memory):
     assert "2 sessions · 3 messages · 5 keys" in text
     assert re.search(r"sessions +2 +\d+ B +1 +1\n", text)
     assert re.search(r"profiles +1 +\d+ B +1\n", text)
-    assert re.search(r"agent +sessions +messages +size\nsupport +2 +3 +\d+ B\n", text)
+    assert re.search(r"agent +sessions +messages +size\nsupport +2 +3 +[\d.]+ K?i?B\n", text)
     assert re.search(r"\nalice +1 +2 +\d+ B\n<b>bob +1 +1 +", text)
     assert re.search(r"support +alice +s1 +2 +\d+ B +7 days\n", text)
     assert "secret" not in text
