@@ -44,7 +44,10 @@ def extend(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
 
 
 def touch(key: str, ttl: int, entry: SessionEntry | None) -> _Commands:
-    """Put off the expiry of what goes with a list that is written, and enter it in the index."""
+    """Put off the expiry of what goes with a list that is written, and enter it in the index.
+
+    The arguments are those of `extend`; with a `ttl` of 0 the summary and the index stay for ever.
+    """
     if entry is None:
         return ()
     return _kept(key, ttl, entry, True) if may_be_kept(key) else _made(key, ttl, entry, True)

@@ -10,7 +10,7 @@ from langchain_redis_memory import scripts
 from langchain_redis_memory.companions import extend
 from langchain_redis_memory.storage import codec
 from langchain_redis_memory.storage.operation import Command, Operation, ScriptCall
-from langchain_redis_memory.window import Window, joined, select
+from langchain_redis_memory.window import Window, from_chosen, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,7 +89,7 @@ def _read_window(
     if first is not None and window.keep_system and codec.kind_of_ours(first) not in _NO_SYSTEM:
         oldest = codec.decode_message(first, key, length - 1)
     if is_chosen:
-        messages = joined(_decoded(elements, key), window, oldest)
+        messages = from_chosen(_decoded(elements, key), window, oldest)
     else:
         whole = len(elements) == length
         cut = bounded and not whole and len(elements) <= window.reach

@@ -139,7 +139,7 @@ def select(
     return _with_calls(system + _in_order(turns))
 
 
-def joined(
+def from_chosen(
     newest_first: list[BaseMessage], window: Window, first: BaseMessage | None
 ) -> list[BaseMessage]:
     """Give what `select` does, of messages that Redis chose; see `scripts.READ_WINDOW`."""
